@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The replicated machine: a pure function from the log to the state.
+//!
+//! It holds no clock, no I/O, no thread and no hash map, so every replica that
+//! applies the same entries holds the same state, bit for bit.
+#![no_std]
+
+extern crate alloc;
+
+pub mod command;
+pub mod decision;
+pub mod ids;
+pub mod limits;
+pub mod units;
