@@ -4,6 +4,8 @@
 //! with its options, is embedded so that routes, validation and documentation
 //! derive from the same source.
 
+pub mod status;
+
 /// The public API: payments, batches, cluster, and the options that describe them.
 pub mod v1 {
     tonic::include_proto!("stellara.v1");
