@@ -14,6 +14,8 @@ mod rng;
 mod sleep;
 mod sync;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod trace;
 mod watch;
