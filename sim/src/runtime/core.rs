@@ -229,6 +229,7 @@ impl Core {
 
     /// Queues the future given to the runtime for its first poll.
     pub(super) fn open_root(&self) -> Arc<TaskWaker> {
+        self.polls_at_this_time.set(0);
         let mut ready = self.ready.borrow_mut();
         ready.retain(|id| *id != TaskId::ROOT);
         ready.push(TaskId::ROOT);

@@ -263,17 +263,20 @@ fn a_livelock_ends_the_run() {
         polls_per_instant_max: 1_000,
         ..SimOptions::default()
     };
-    let error = SimRuntime::with_options(options).drive(async {
+    let mut runtime = SimRuntime::with_options(options);
+    let error = runtime.drive(async {
         loop {
             yield_now().await;
         }
     });
-    assert_eq!(
-        error,
-        Err::<(), _>(RunError::Livelock {
-            at: SimTime::ZERO,
-            polls: 1_001
-        })
+    let expected = RunError::Livelock {
+        at: SimTime::ZERO,
+        polls: 1_001,
+    };
+    assert_eq!(error, Err::<(), _>(expected));
+    assert!(
+        runtime.drive(yield_now()).is_ok(),
+        "the simulation can still be looked into"
     );
 }
 
