@@ -1,1 +1,7 @@
-//! Placeholder.
+//! The deterministic simulator of a Stellara cluster.
+//!
+//! One seed is one history: the same seed gives the same events, in the same
+//! order, on every machine. Nothing here reads a real clock, a real random
+//! source or a real network.
+
+pub mod runtime;
