@@ -76,8 +76,7 @@ fn padded<const N: usize>(code: &str) -> [u8; N] {
 fn code_len(code: &[u8]) -> Option<usize> {
     let len = code.iter().position(|b| *b == 0).unwrap_or(code.len());
     let (name, padding) = code.split_at(len);
-    let well_formed =
-        name.iter().all(u8::is_ascii_alphanumeric) && padding.iter().all(|b| *b == 0);
+    let well_formed = name.iter().all(u8::is_ascii_alphanumeric) && padding.iter().all(|b| *b == 0);
     well_formed.then_some(len)
 }
 

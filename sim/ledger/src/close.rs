@@ -154,7 +154,11 @@ impl Network {
             ours,
             foreign,
             ops: self.config.ledger_ops_max - space,
-            price_stroops: if surge { lowest_stroops.max(base_fee) } else { base_fee },
+            price_stroops: if surge {
+                lowest_stroops.max(base_fee)
+            } else {
+                base_fee
+            },
         }
     }
 
@@ -162,7 +166,9 @@ impl Network {
     fn charge_fees(&mut self, auction: &Auction) -> Vec<(Parsed, i64)> {
         let mut charged = Vec::with_capacity(auction.ours.len());
         for parsed in &auction.ours {
-            let price = auction.price_stroops.saturating_mul(i64::from(parsed.ops()));
+            let price = auction
+                .price_stroops
+                .saturating_mul(i64::from(parsed.ops()));
             let fee_stroops = price.min(parsed.fee_max_stroops());
             let fee_stroops = self.book.charge_fee(&parsed.fee_source(), fee_stroops);
             charged.push((parsed.clone(), fee_stroops));

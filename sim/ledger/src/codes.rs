@@ -102,7 +102,11 @@ fn pair(hash: TxHash, result: InnerTransactionResultResult) -> InnerTransactionR
 
 /// The result of a transaction that the queue refuses. `feeCharged` is what it would have
 /// needed: the stated fee for an insufficient one, else the minimum for its operations.
-pub(crate) fn refused(parsed: &Parsed, verdict: Verdict, base_fee_stroops: i64) -> TransactionResult {
+pub(crate) fn refused(
+    parsed: &Parsed,
+    verdict: Verdict,
+    base_fee_stroops: i64,
+) -> TransactionResult {
     let minimum = base_fee_stroops * i64::from(parsed.ops());
     match verdict {
         Verdict::Outer(error) => {

@@ -114,7 +114,12 @@ fn operations(parsed: &Parsed, record: &TransactionRecord) -> Vec<JournalOperati
         let (kind, destination, asset, amount_stroops) =
             if let OperationBody::Payment(op) = &operation.body {
                 let asset = asset_name(&op.asset);
-                (OperationKind::Payment, op.destination.clone(), asset, op.amount)
+                (
+                    OperationKind::Payment,
+                    op.destination.clone(),
+                    asset,
+                    op.amount,
+                )
             } else if let OperationBody::CreateAccount(op) = &operation.body {
                 let destination = MuxedAccount::from(op.destination.clone());
                 let asset = "native".to_owned();

@@ -193,7 +193,9 @@ impl Network {
 
     /// When the next ledger is due, Unix ms.
     pub fn next_close_ms(&self) -> u64 {
-        self.latest().closed_at_ms.saturating_add(self.config.close_ms)
+        self.latest()
+            .closed_at_ms
+            .saturating_add(self.config.close_ms)
     }
 
     /// Closes one ledger at once; the one after it is due `close_ms` later.
@@ -266,13 +268,18 @@ impl Network {
 
     /// The ledger closed last, whatever the ingestion lag.
     pub fn latest(&self) -> &LedgerRecord {
-        self.ledgers.back().expect("the first ledger is never dropped alone")
+        self.ledgers
+            .back()
+            .expect("the first ledger is never dropped alone")
     }
 
     /// The ledger that queries see.
     pub fn visible(&self) -> &LedgerRecord {
         let plan = &self.faults.plan;
-        let newest = self.latest().sequence.saturating_sub(plan.ingest_lag_ledgers);
+        let newest = self
+            .latest()
+            .sequence
+            .saturating_sub(plan.ingest_lag_ledgers);
         let seen = self.ledgers.iter().rev().find(|ledger| {
             let seen_at_ms = ledger.closed_at_ms.saturating_add(plan.ingest_lag_ms);
             ledger.sequence <= newest && seen_at_ms <= self.now_ms

@@ -76,7 +76,10 @@ fn authorized() -> bool {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a whole number, or its digits as a string")]
+#[serde(
+    untagged,
+    expecting = "expected a whole number, or its digits as a string"
+)]
 enum NumberOrDigits {
     Number(i64),
     Digits(String),
@@ -86,9 +89,9 @@ impl NumberOrDigits {
     fn value<E: de::Error>(self) -> Result<i64, E> {
         match self {
             Self::Number(number) => Ok(number),
-            Self::Digits(digits) => digits.parse().map_err(|_| {
-                E::custom(format!("{digits:?} is not a whole number of 64 bits"))
-            }),
+            Self::Digits(digits) => digits
+                .parse()
+                .map_err(|_| E::custom(format!("{digits:?} is not a whole number of 64 bits"))),
         }
     }
 }
@@ -194,8 +197,7 @@ impl Network {
             ..Account::default()
         };
         for (place, line) in setup.trust_lines.iter().enumerate() {
-            let asset =
-                parse_asset(&line.asset).map_err(|e| SetupError::Asset(index, place, e))?;
+            let asset = parse_asset(&line.asset).map_err(|e| SetupError::Asset(index, place, e))?;
             if asset::code_and_issuer(&asset).is_none() {
                 let error = AssetError::Form(line.asset.clone());
                 return Err(SetupError::Asset(index, place, error));
