@@ -43,7 +43,9 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
+        // Text that is no JSON has no field, only a position, which the message tells.
+        let nowhere = path == "." || path == "?" || !error.inner().is_data();
+        let field = if nowhere { "body".to_owned() } else { path };
         Problem::bad_field(field, error.inner().to_string())
     })?;
     json.end()
