@@ -157,6 +157,11 @@ pub(crate) fn included(
     outer(fee_charged, result)
 }
 
+/// What a server answers that failed in the middle: nobody knows what became of it.
+pub(crate) fn internal_error() -> TransactionResult {
+    outer(0, TransactionResultResult::TxInternalError)
+}
+
 pub(crate) fn is_success(result: &OperationResult) -> bool {
     matches!(
         result,

@@ -30,8 +30,19 @@ pub enum FaultKind {
     ResetBefore,
     /// The connection breaks; accepted.
     ResetAfter,
+    /// The answer `tx_internal_error`; not accepted. Submissions only.
+    InternalErrorBefore,
+    /// The answer `tx_internal_error`; accepted. Submissions only.
+    InternalErrorAfter,
     /// The true answer, late.
     Slow,
+}
+
+impl FaultKind {
+    /// Whether the caller gets a transaction result that is not the true one.
+    fn is_result(self) -> bool {
+        matches!(self, Self::InternalErrorBefore | Self::InternalErrorAfter)
+    }
 }
 
 /// Which requests a rule is about.
@@ -125,6 +136,9 @@ pub enum FaultPlanError {
     /// Not an error status.
     #[error("rules[{0}].status {1} is not 400 to 599")]
     Status(usize, u16),
+    /// A query cannot answer with a transaction result.
+    #[error("rules[{0}].kind internal_error_* is for submissions only")]
+    Kind(usize),
     /// A lag that history does not cover.
     #[error("ingest_lag_ledgers {0} is above 100")]
     Lag(u32),
@@ -142,6 +156,9 @@ impl FaultPlan {
             }
             if rule.delay_ms > DELAY_MS_MAX {
                 return Err(FaultPlanError::Delay(index, rule.delay_ms));
+            }
+            if rule.on == FaultTarget::Query && rule.kind.is_result() {
+                return Err(FaultPlanError::Kind(index));
             }
             if !(400..=599).contains(&rule.status) {
                 return Err(FaultPlanError::Status(index, rule.status));
@@ -166,6 +183,8 @@ pub enum Fault {
     Status(u16),
     /// The connection breaks.
     Reset,
+    /// The answer is an error with `tx_internal_error`, whatever the truth.
+    InternalError,
     /// The answer comes after `delay_ms`.
     Slow {
         /// The delay in ms.
@@ -219,6 +238,8 @@ impl Faults {
                 FaultKind::ErrorAfter => (Reach::Processed, Fault::Status(rule.status)),
                 FaultKind::ResetBefore => (Reach::Lost, Fault::Reset),
                 FaultKind::ResetAfter => (Reach::Processed, Fault::Reset),
+                FaultKind::InternalErrorBefore => (Reach::Lost, Fault::InternalError),
+                FaultKind::InternalErrorAfter => (Reach::Processed, Fault::InternalError),
                 FaultKind::Slow => (Reach::Processed, Fault::Slow { delay_ms }),
             });
         }

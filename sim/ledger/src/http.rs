@@ -152,6 +152,8 @@ async fn act_out(fault: Option<Fault>) -> Option<Response> {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             None
         }
+        // The answer itself is the fault.
+        Fault::InternalError => None,
         Fault::Status(status) => Some(Problem::injected(status).into_response()),
         Fault::Reset => {
             let mut response = Problem::timeout().into_response();

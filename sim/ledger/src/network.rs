@@ -8,7 +8,7 @@ use std::sync::Arc;
 use stellar_xdr::{AccountId, TransactionResult};
 
 use crate::account::Account;
-use crate::book::Book;
+use crate::book::{Book, LAG_LEDGERS_MAX};
 use crate::codes;
 use crate::config::{Config, ConfigError};
 use crate::envelope::{self, Parsed, TxHash};
@@ -60,18 +60,11 @@ pub enum SubmitAnswer {
 pub struct SubmitOutcome {
     /// The true answer; `None` when the submission was lost before the ledger saw it.
     pub answer: Option<SubmitAnswer>,
+    /// The answer that the caller gets (late, when the fault is `Slow`; a lie, when it is
+    /// `InternalError`); `None` when the fault stands in its place.
+    pub shown: Option<SubmitAnswer>,
     /// The fault that stands between the answer and the caller, if one fired.
     pub fault: Option<Fault>,
-}
-
-impl SubmitOutcome {
-    /// The answer, if the caller gets to see it (late, when the fault is `Slow`).
-    pub fn visible_answer(&self) -> Option<&SubmitAnswer> {
-        match self.fault {
-            None | Some(Fault::Slow { .. }) => self.answer.as_ref(),
-            Some(Fault::Timeout { .. } | Fault::Status(_) | Fault::Reset) => None,
-        }
-    }
 }
 
 /// One closed ledger.
@@ -213,9 +206,26 @@ impl Network {
             Some((Reach::Lost, _)) => None,
             Some((Reach::Processed, _)) | None => Some(self.accept(envelope_xdr)),
         };
+        let fault = decided.map(|(_, fault)| fault);
+        let shown = match fault {
+            None | Some(Fault::Slow { .. }) => answer.clone(),
+            Some(Fault::InternalError) => Some(self.internal_error(envelope_xdr)),
+            Some(Fault::Timeout { .. } | Fault::Status(_) | Fault::Reset) => None,
+        };
         SubmitOutcome {
             answer,
-            fault: decided.map(|(_, fault)| fault),
+            shown,
+            fault,
+        }
+    }
+
+    fn internal_error(&self, envelope_xdr: &[u8]) -> SubmitAnswer {
+        match Parsed::read(envelope_xdr, self.network_id) {
+            Ok(parsed) => SubmitAnswer::Error {
+                hash: parsed.outer_hash,
+                result: Box::new(codes::internal_error()),
+            },
+            Err(reason) => SubmitAnswer::Malformed { reason },
         }
     }
 
@@ -273,16 +283,16 @@ impl Network {
             .expect("the first ledger is never dropped alone")
     }
 
-    /// The ledger that queries see.
+    /// The ledger that queries see: behind the latest by the ingestion lag, but by no more than
+    /// the 120 ledgers whose accounts are remembered.
     pub fn visible(&self) -> &LedgerRecord {
         let plan = &self.faults.plan;
-        let newest = self
-            .latest()
-            .sequence
-            .saturating_sub(plan.ingest_lag_ledgers);
+        let latest = self.latest().sequence;
+        let newest = latest.saturating_sub(plan.ingest_lag_ledgers);
+        let oldest = latest.saturating_sub(LAG_LEDGERS_MAX);
         let seen = self.ledgers.iter().rev().find(|ledger| {
             let seen_at_ms = ledger.closed_at_ms.saturating_add(plan.ingest_lag_ms);
-            ledger.sequence <= newest && seen_at_ms <= self.now_ms
+            ledger.sequence <= newest && (seen_at_ms <= self.now_ms || ledger.sequence <= oldest)
         });
         seen.or(self.ledgers.front())
             .expect("the first ledger is never dropped alone")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
@@ -59,8 +59,8 @@ pub(super) async fn submit(
         return Ok(failure);
     }
     let answer = outcome
-        .answer
-        .expect("only faults that answer instead lose a submission");
+        .shown
+        .expect("a fault that hides the answer has answered already");
     answered(text, answer)
 }
 
@@ -90,8 +90,9 @@ fn answered(envelope_base64: &str, answer: SubmitAnswer) -> Result<Response, Pro
 
 pub(super) async fn transaction(
     State(server): Shared,
-    Path(text): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path(text) = path.map_err(|e| Problem::bad_field("hash", e.body_text()))?;
     let hash: TxHash = text
         .parse()
         .map_err(|_| Problem::bad_field("hash", "64 hexadecimal digits are expected"))?;
@@ -105,8 +106,9 @@ pub(super) async fn transaction(
 
 pub(super) async fn account(
     State(server): Shared,
-    Path(text): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path(text) = path.map_err(|e| Problem::bad_field("account_id", e.body_text()))?;
     let id = address("account_id", &text)?;
     let body = server.with(|network, _| {
         let account = network.account(&id)?;

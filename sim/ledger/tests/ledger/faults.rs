@@ -2,7 +2,7 @@
 
 use stellara_ledger::{Fault, FaultKind, FaultPlan, FaultPlanError, FaultRule, FaultTarget};
 
-use crate::support::{CHANNEL, RECIPIENT, Tx, World, id};
+use crate::support::{CHANNEL, RECIPIENT, TREASURY, Tx, World, id, told};
 
 fn world(rules: Vec<FaultRule>) -> World {
     let mut world = World::new();
@@ -23,8 +23,21 @@ fn check(kind: FaultKind, fault: Fault, is_accepted: Accepted) {
     let envelope = Tx::new(CHANNEL).pay(RECIPIENT, 1).bumped(200);
     let outcome = world.net.submit(world.now_ms, &envelope);
     assert_eq!(outcome.fault, Some(fault));
-    let slow = kind == FaultKind::Slow;
-    assert_eq!(outcome.visible_answer().is_some(), slow);
+    let shown = outcome.shown.as_ref().map(told);
+    let expected = match kind {
+        FaultKind::Slow => Some("PENDING"),
+        FaultKind::InternalErrorBefore | FaultKind::InternalErrorAfter => {
+            Some("tx_internal_error fee 0")
+        }
+        FaultKind::TimeoutBefore
+        | FaultKind::TimeoutAfter
+        | FaultKind::ErrorBefore
+        | FaultKind::ErrorAfter
+        | FaultKind::ResetBefore
+        | FaultKind::ResetAfter => None,
+    };
+    assert_eq!(shown.as_deref(), expected);
+    assert_eq!(outcome.answer.is_some(), is_accepted == Accepted::Yes);
     world.close();
     let applied = world.net.journal().len();
     assert_eq!(applied, if is_accepted == Accepted::Yes { 1 } else { 0 });
@@ -46,6 +59,8 @@ fn a_fault_comes_before_or_after_acceptance() {
     check(FaultKind::ErrorAfter, Fault::Status(503), Yes);
     check(FaultKind::ResetBefore, Fault::Reset, No);
     check(FaultKind::ResetAfter, Fault::Reset, Yes);
+    check(FaultKind::InternalErrorBefore, Fault::InternalError, No);
+    check(FaultKind::InternalErrorAfter, Fault::InternalError, Yes);
     check(FaultKind::Slow, Fault::Slow { delay_ms: 60_000 }, Yes);
 }
 
@@ -113,6 +128,33 @@ fn readers_lag_by_ledgers_or_by_time() {
     assert_eq!(seen(&world), (false, 100, 100_000_000));
     world.close();
     assert_eq!(seen(&world), (true, 101, 100_000_001));
+}
+
+#[test]
+fn a_long_lag_ends_where_memory_ends() {
+    let mut world = World::new();
+    let plan = FaultPlan {
+        ingest_lag_ms: u64::MAX,
+        ..FaultPlan::default()
+    };
+    world.net.set_faults(plan).expect("a valid plan");
+    for _ in 0..119 {
+        let next = world.latest_sequence(TREASURY) + 1;
+        let tx = Tx::plain().sequence(next).pay(RECIPIENT, 1);
+        world.accept(&tx.bumped(1_000));
+        world.close();
+    }
+    let seen = |world: &World| {
+        world
+            .net
+            .account(&id(TREASURY))
+            .expect("it exists")
+            .sequence
+    };
+    assert_eq!((world.net.visible().sequence, seen(&world)), (2, 100));
+    world.close();
+    world.close();
+    assert_eq!((world.net.visible().sequence, seen(&world)), (3, 101));
 }
 
 #[test]

@@ -71,8 +71,8 @@ fn run(steps: &[Step], seed: u64) -> World {
                 rate_stroops,
                 payments,
             } => {
-                let account = world.net.account(&id(*channel)).expect("it exists");
-                let mut tx = Tx::new(*channel).sequence(account.sequence + ahead);
+                let sequence = world.latest_sequence(*channel) + ahead;
+                let mut tx = Tx::new(*channel).sequence(sequence);
                 for (to, amount, paid) in payments {
                     let asset = match paid {
                         Paid::Native => stellar_xdr::Asset::Native,

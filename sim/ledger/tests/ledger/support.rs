@@ -289,10 +289,20 @@ impl World {
 
     /// Submits and asserts that it is accepted.
     pub fn accept(&mut self, envelope: &[u8]) -> TxHash {
-        match self.submit(envelope) {
-            SubmitAnswer::Pending { hash } => hash,
-            other => panic!("expected PENDING, got {}", told(&other)),
-        }
+        let answer = self.submit(envelope);
+        let SubmitAnswer::Pending { hash } = answer else {
+            panic!("expected PENDING, got {}", told(&answer));
+        };
+        hash
+    }
+
+    /// The account's sequence as of now, whatever the ingestion lag.
+    pub fn latest_sequence(&self, seed: u8) -> i64 {
+        let wanted = id(seed);
+        self.net
+            .accounts()
+            .find(|(id, _)| **id == wanted)
+            .map_or(0, |(_, account)| account.sequence)
     }
 
     pub fn close(&mut self) {
