@@ -77,6 +77,20 @@ fn the_fee_source_covers_the_sum_of_its_pending_bids() {
 }
 
 #[test]
+fn a_replacement_needs_no_cover_for_what_it_replaces() {
+    let mut world = World::new();
+    world.set_up(vec![account(FEE, 10_002_000)]);
+    let inner = payment(CHANNEL, 1);
+    world.accept(&inner.bumped(200));
+    world.accept(&inner.bumped(2_000));
+    check(
+        &mut world,
+        &payment(CHANNEL + 1, 1).bumped(200),
+        "tx_insufficient_balance fee 200",
+    );
+}
+
+#[test]
 fn a_bid_that_its_fee_source_cannot_cover_any_more_is_dropped_and_banned() {
     let mut world = World::new();
     world.set_up(vec![account(FEE, 10_001_000)]);

@@ -1,9 +1,11 @@
 //! What the queue refuses at once, one row of the protocol each.
 
-use stellar_xdr::{Duration, OperationBody, SequenceNumber, SignerKey, Uint256, VecM};
+use stellar_xdr::{
+    Duration, OperationBody, SequenceNumber, SignerKey, TransactionEnvelope, Uint256, VecM,
+};
 
 use crate::support::{
-    CHANNEL, FEE, NOBODY, RECIPIENT, START_MS, TREASURY, Tx, World, account, told,
+    CHANNEL, FEE, NOBODY, RECIPIENT, START_MS, TREASURY, Tx, World, account, bytes, told,
 };
 
 const NOW_S: u64 = START_MS / 1_000;
@@ -69,6 +71,16 @@ fn signatures_must_be_right_and_all_needed() {
         &inner().bumped_by(FEE, 200, &[FEE, CHANNEL]),
         "tx_bad_auth_extra fee 200",
     );
+}
+
+#[test]
+fn a_signature_counts_only_under_its_hint() {
+    let mut signed = plain().signed();
+    let mut signatures = signed.signatures.to_vec();
+    signatures[0].hint.0[0] ^= 1;
+    signed.signatures = VecM::try_from(signatures).expect("one signature");
+    let envelope = bytes(&TransactionEnvelope::Tx(signed));
+    check(&envelope, "tx_bad_auth fee 100");
 }
 
 #[test]

@@ -207,3 +207,46 @@ async fn append(
         next = after;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use clap::{Args as _, FromArgMatches as _};
+    use stellara_ledger::http::Clock;
+
+    use super::{LedgerArgs, build};
+
+    fn args(given: &[&str]) -> LedgerArgs {
+        let command = LedgerArgs::augment_args(clap::Command::new("ledger").no_binary_name(true));
+        let matches = command.try_get_matches_from(given).expect("valid options");
+        LedgerArgs::from_arg_matches(&matches).expect("valid options")
+    }
+
+    fn built_from(accounts: &str) -> Result<usize, String> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(accounts.as_bytes()).expect("it is written");
+        let path = file.path().to_str().expect("a plain path");
+        let clock: Clock = Arc::new(|| 7_000);
+        let network = build(&args(&["--accounts", path]), &clock).map_err(|e| e.to_string())?;
+        assert_eq!(network.latest().closed_at_ms, 7_000);
+        Ok(network.accounts().count())
+    }
+
+    #[test]
+    fn the_default_address_is_loopback() {
+        assert!(args(&[]).listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn accounts_come_from_a_file_or_the_error_names_the_field() {
+        let id = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7";
+        let one = format!(r#"{{"accounts":[{{"id":"{id}"}}]}}"#);
+        assert_eq!(built_from(&one), Ok(1));
+        let wrong = built_from(r#"{"accounts":[{"id":"G"}]}"#).expect_err("not an address");
+        assert!(wrong.contains("accounts[0].id"), "{wrong}");
+        let unknown = built_from(r#"{"accounts":[],"x":1}"#).expect_err("not a field");
+        assert!(unknown.contains("unknown field `x`"), "{unknown}");
+    }
+}
