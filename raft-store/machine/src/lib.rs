@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod canon;
 pub mod command;
 pub mod decision;
 pub mod ids;
