@@ -11,4 +11,5 @@ pub mod command;
 pub mod decision;
 pub mod ids;
 pub mod limits;
+pub mod state;
 pub mod units;
