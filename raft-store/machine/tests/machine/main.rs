@@ -3,6 +3,9 @@
 #![expect(clippy::indexing_slicing, reason = "a test may stop at a wrong index")]
 #![expect(clippy::panic, reason = "a failed test panics")]
 
+mod accounts;
+mod form;
 mod laws;
 mod ledger;
+mod payments;
 mod world;
