@@ -164,6 +164,29 @@ pub struct Batch {
     pub not_before: UnixMs,
     /// The fee per operation the next attempt should bid.
     pub fee_bid: Stroops,
+    /// Set once the batch is given up but an attempt may still apply: no further attempt is
+    /// taken, and this happens to the payments as soon as every attempt is proven dead.
+    pub ending: Option<Ending>,
+}
+
+/// What happens to the payments of a batch that is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// They fail with the ledger's code.
+    DeadLetter {
+        /// The ledger's own name of it, as `tx_bad_auth`.
+        reason: String,
+    },
+    /// They wait again, with one failure more; past the policy's limit they fail.
+    Retry {
+        /// The code of the last refusal.
+        reason: String,
+    },
+    /// They wait again; it was not their fault, so no failure is counted.
+    Requeue {
+        /// Our own name of it, as `expired`.
+        reason: String,
+    },
 }
 
 /// A payment's place in a batch.
@@ -231,6 +254,21 @@ pub struct AttemptSummary {
     pub ledger_bound: LedgerSeq,
     /// The bid.
     pub fee_max: Stroops,
+    /// Whether the ledger may still apply it.
+    pub fate: AttemptFate,
+}
+
+/// Whether the ledger may still apply an attempt. The exactly-once rule rests on it: payments
+/// leave a batch only when its sequence is used or no attempt is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttemptFate {
+    /// It may: its bytes are out, or were about to be.
+    #[default]
+    Open,
+    /// Proven never to apply: its bounds passed without it, or it can never be valid.
+    Excluded,
+    /// Proven never to apply: another transaction, not of this batch, used its sequence.
+    Lost,
 }
 
 /// An account of ours.

@@ -6,8 +6,18 @@
 
 extern crate alloc;
 
+pub mod accounts;
+pub mod audit;
+pub mod batches;
+pub mod canon;
 pub mod command;
 pub mod decision;
+mod fields;
 pub mod ids;
 pub mod limits;
+pub mod payments;
+pub mod policy;
+pub mod rows;
+pub mod state;
+pub mod step;
 pub mod units;

@@ -26,3 +26,5 @@ pub const ENVELOPE_BYTES_MAX: usize = 64 * 1_024;
 pub const ACCOUNTS_MAX: usize = 10_000;
 /// How long a key answers as before: 7 days, in milliseconds.
 pub const IDEMPOTENCY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// Bytes of a code of the ledger, as `op_no_destination`.
+pub const CODE_BYTES_MAX: usize = 64;

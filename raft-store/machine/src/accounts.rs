@@ -1,0 +1,3 @@
+//! Accounts of ours: treasuries, channels, fee accounts.
+
+pub mod register;
