@@ -17,7 +17,7 @@ use openraft_rt::AsyncRuntime;
 
 use crate::engine::{Batch, Direction, Engine, EngineError, Scan, Space};
 use crate::error::to_io;
-use crate::types::{Entry, EncodedEntry, LogId, Types, Vote};
+use crate::types::{EncodedEntry, Entry, LogId, Types, Vote};
 
 mod record;
 
@@ -259,7 +259,11 @@ impl<R: AsyncRuntime + 'static, E: Engine> RaftLogStorage<Types<R>> for LogStore
         Ok(self.cache().committed)
     }
 
-    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types<R>>) -> Result<(), io::Error>
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: IOFlushed<Types<R>>,
+    ) -> Result<(), io::Error>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
@@ -276,11 +280,7 @@ impl<R: AsyncRuntime + 'static, E: Engine> RaftLogStorage<Types<R>> for LogStore
                 cache.push(entry);
             }
             if let Some(committed) = &cache.committed {
-                batch.put(
-                    Space::Rows,
-                    COMMITTED_KEY,
-                    record::encode_log_id(committed),
-                );
+                batch.put(Space::Rows, COMMITTED_KEY, record::encode_log_id(committed));
             }
             cache.last.map_or(0, |log_id| log_id.index)
         };

@@ -104,9 +104,11 @@ pub(super) fn decode_entry(key: &[u8], value: &[u8]) -> Result<Entry, EngineErro
             EntryPayload::Normal(EncodedEntry(Bytes::copy_from_slice(bytes)))
         }
         PayloadRecord::Membership(bytes) => {
-            let members = peer::Membership::decode(bytes)
+            let members =
+                peer::Membership::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
+            let members = codec::membership_from_proto(members)
                 .map_err(|error| corrupt(error.to_string()))?;
-            EntryPayload::Membership(codec::membership_from_proto(members))
+            EntryPayload::Membership(members)
         }
     };
     Ok(Entry {

@@ -1,0 +1,337 @@
+//! The state: applies committed entries through the machine, and swaps in snapshots.
+//!
+//! One writer: an entry's changes, its record and the applied index land in one
+//! batch before anyone hears the reply. Readers use `view`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, RwLock};
+
+use futures_util::{Stream, TryStreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
+use openraft::{EntryPayload, OptionalSend};
+use openraft_rt::AsyncRuntime;
+use stellara_machine::command::Entry as MachineEntry;
+use stellara_machine::decision::Outcome;
+use stellara_machine::ids::{Hash, Index};
+use stellara_machine::rows::{RowRequest, Rows, prefetch};
+use stellara_machine::state::State;
+use stellara_machine::step::step;
+
+use crate::codec;
+use crate::engine::{Batch, Disk, Engine, EngineError, Space};
+use crate::error::to_io;
+use crate::rows::{self, Applied};
+use crate::snapshot::Snapshot;
+use crate::types::{
+    EncodedEntry, Entry, EntryReplies, LogId, SnapshotMeta, StoredMembership, Types,
+};
+use crate::view::View;
+
+mod generation;
+
+/// Digests of the newest entries that are kept for comparison between replicas.
+const DIGESTS_MAX: usize = 256;
+
+/// The state of one node, as openraft drives it. Clones share it.
+pub struct StateStore<R, D: Disk> {
+    pub(crate) shared: Arc<Shared<D>>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R, D: Disk> Clone for StateStore<R, D> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            runtime: PhantomData,
+        }
+    }
+}
+
+pub(crate) struct Shared<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) current: RwLock<Current<D::Engine>>,
+    /// Held while entries are applied or a checkpoint is taken, so that rows and meta agree.
+    gate: futures_util::lock::Mutex<()>,
+    snapshot: Mutex<Option<(SnapshotMeta, Snapshot)>>,
+}
+
+pub(crate) struct Current<E> {
+    pub(crate) engine: Arc<E>,
+    pub(crate) generation: u64,
+    pub(crate) state: State,
+    pub(crate) applied: Applied,
+    /// The state's digest by index, newest last.
+    pub(crate) digests: BTreeMap<u64, Hash>,
+}
+
+impl<D: Disk> Shared<D> {
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Current<D::Engine>) -> T) -> T {
+        look(&self.current.read().expect("no holder of the state panics"))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Current<D::Engine>) -> T) -> T {
+        change(&mut self.current.write().expect("no holder of the state panics"))
+    }
+}
+
+impl<R, D: Disk> StateStore<R, D> {
+    /// Opens the newest state under the data folder, or begins an empty one.
+    ///
+    /// # Errors
+    /// `Corrupt` names the row or file at fault; the node must not serve such a state.
+    pub fn open(disk: D) -> Result<Self, EngineError> {
+        let (generation, engine) = generation::open_newest(&disk)?;
+        let (applied, state) = rows::load(&engine)?;
+        let snapshot = generation::newest_snapshot(&disk)?;
+        let mut digests = BTreeMap::new();
+        digests.insert(state.index().0, state.digest());
+        let current = Current {
+            engine: Arc::new(engine),
+            generation,
+            state,
+            applied,
+            digests,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                disk,
+                current: RwLock::new(current),
+                gate: futures_util::lock::Mutex::new(()),
+                snapshot: Mutex::new(snapshot),
+            }),
+            runtime: PhantomData,
+        })
+    }
+
+    /// A reader of this state.
+    #[must_use]
+    pub fn view(&self) -> View<D> {
+        View {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    fn apply_entry(&self, entry: Entry) -> Result<EntryReplies, EngineError> {
+        let mut batch = Batch::default();
+        let index = entry.index();
+        let replies = match entry.payload {
+            EntryPayload::Blank => {
+                self.advance(&mut batch, entry.log_id, None);
+                EntryReplies::default()
+            }
+            EntryPayload::Membership(membership) => {
+                let stored = StoredMembership::new(Some(entry.log_id), membership);
+                self.advance(&mut batch, entry.log_id, Some(stored));
+                EntryReplies::default()
+            }
+            EntryPayload::Normal(EncodedEntry(bytes)) => {
+                let decoded = codec::entry_from_bytes(index, &bytes)
+                    .map_err(|error| rows::corrupt(&format!("log entry {index}"), error))?;
+                let replies = self.decide(&mut batch, entry.log_id, &decoded)?;
+                EntryReplies(replies)
+            }
+        };
+        let engine = self.shared.read(|current| Arc::clone(&current.engine));
+        engine.apply(batch)?;
+        Ok(replies)
+    }
+
+    /// Raft's own entries only move the applied index.
+    fn advance(&self, batch: &mut Batch, log_id: LogId, membership: Option<StoredMembership>) {
+        self.shared.write(|current| {
+            current.applied.last = Some(log_id);
+            if let Some(membership) = membership {
+                current.applied.membership = membership;
+            }
+            rows::write_meta(batch, &current.applied, &current.state.meta());
+        });
+    }
+
+    fn decide(
+        &self,
+        batch: &mut Batch,
+        log_id: LogId,
+        entry: &MachineEntry,
+    ) -> Result<
+        Vec<Result<stellara_machine::decision::Reply, stellara_machine::decision::Rejection>>,
+        EngineError,
+    > {
+        let engine = self.shared.read(|current| Arc::clone(&current.engine));
+        let mut prefetched = read_rows(&*engine, entry)?;
+        let Outcome {
+            replies,
+            changes,
+            record,
+        } = self.shared.write(|current| {
+            let outcome = step(&mut current.state, entry, &mut prefetched)
+                .map_err(|error| rows::corrupt("machine", format_args!("{error:?}")))?;
+            current.applied.last = Some(log_id);
+            let digest = current.state.digest();
+            current.digests.insert(log_id.index, digest);
+            while current.digests.len() > DIGESTS_MAX {
+                current.digests.pop_first();
+            }
+            rows::write_meta(batch, &current.applied, &current.state.meta());
+            Ok::<_, EngineError>(outcome)
+        })?;
+        for change in changes {
+            rows::write_change(batch, change);
+        }
+        rows::write_record(batch, &record);
+        Ok(replies)
+    }
+
+    fn remember_snapshot(&self, snapshot: Option<(SnapshotMeta, Snapshot)>) {
+        *self
+            .shared
+            .snapshot
+            .lock()
+            .expect("no holder of the snapshot panics") = snapshot;
+    }
+}
+
+/// Reads the rows that an entry's commands need, all at once.
+fn read_rows(engine: &impl Engine, entry: &MachineEntry) -> Result<Rows, EngineError> {
+    let mut keys = Vec::with_capacity(entry.commands.len());
+    let mut named = Vec::with_capacity(entry.commands.len());
+    let mut found = Rows::default();
+    for request in entry.commands.iter().filter_map(prefetch) {
+        match request {
+            RowRequest::Key(developer, key) => {
+                keys.push(rows::idempotency_key(developer, key));
+                named.push((developer, key));
+            }
+            RowRequest::Payment(id) => {
+                let Some(body) = engine.get(Space::Payments, &rows::payment_key(id))? else {
+                    continue;
+                };
+                let status = engine.get(Space::Rows, &rows::status_key(id))?;
+                let (payment, status) = rows::decode_payment(id, &body, status.as_deref())?;
+                found.payments.insert(id, payment);
+                found.statuses.extend(status.map(|status| (id, status)));
+            }
+        }
+    }
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    for ((developer, key), value) in named.into_iter().zip(engine.multi_get(Space::Keys, &keys)?) {
+        if let Some(bytes) = value {
+            let record = rows::decode("key", &bytes, |row| codec::key_from_row(&row))?;
+            found.keys.insert((developer, key.clone()), record);
+        }
+    }
+    Ok(found)
+}
+
+impl<R: AsyncRuntime + 'static, D: Disk> RaftStateMachine<Types<R>> for StateStore<R, D> {
+    type SnapshotData = Snapshot;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let applied = self.shared.read(|current| current.applied.clone());
+        Ok((applied.last, applied.membership))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types<R>>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let guard = self.shared.gate.lock().await;
+            let replies = self.apply_entry(entry).map_err(to_io)?;
+            drop(guard);
+            if let Some(responder) = responder {
+                responder.send(replies);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        self.clone()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Snapshot,
+    ) -> Result<(), io::Error> {
+        let _gate = self.shared.gate.lock().await;
+        let generation = self.shared.read(|current| current.generation) + 1;
+        let engine =
+            generation::adopt(&self.shared.disk, &snapshot.folder, generation).map_err(to_io)?;
+        let (applied, state) = rows::load(&engine).map_err(to_io)?;
+        if applied.last != meta.last_log_id {
+            return Err(to_io(rows::corrupt(
+                "snapshot",
+                format_args!(
+                    "it holds {:?}, announced was {:?}",
+                    applied.last, meta.last_log_id
+                ),
+            )));
+        }
+        let kept = generation::keep_snapshot(&self.shared.disk, &engine, meta)
+            .await
+            .map_err(to_io)?;
+        let old = self.shared.write(|current| {
+            current.digests.clear();
+            current.digests.insert(state.index().0, state.digest());
+            current.state = state;
+            current.applied = applied;
+            current.engine = Arc::new(engine);
+            std::mem::replace(&mut current.generation, generation)
+        });
+        self.remember_snapshot(Some((meta.clone(), kept)));
+        generation::remove(&self.shared.disk, old);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<SnapshotOf<Types<R>, Snapshot>>, io::Error> {
+        let kept = self
+            .shared
+            .snapshot
+            .lock()
+            .expect("no holder of the snapshot panics")
+            .clone();
+        Ok(kept.map(|(meta, snapshot)| SnapshotOf::<Types<R>, Snapshot> { meta, snapshot }))
+    }
+}
+
+impl<R: AsyncRuntime + 'static, D: Disk> RaftSnapshotBuilder<Types<R>> for StateStore<R, D> {
+    type SnapshotData = Snapshot;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types<R>, Snapshot>, io::Error> {
+        let engine = self.shared.read(|current| Arc::clone(&current.engine));
+        // Most of the state reaches the disk here, while entries are still applied.
+        engine.flush().await.map_err(to_io)?;
+        let _gate = self.shared.gate.lock().await;
+        let (engine, applied) = self
+            .shared
+            .read(|current| (Arc::clone(&current.engine), current.applied.clone()));
+        let meta = SnapshotMeta {
+            last_log_id: applied.last,
+            last_membership: applied.membership,
+        };
+        let snapshot = generation::keep_snapshot(&self.shared.disk, &*engine, &meta)
+            .await
+            .map_err(to_io)?;
+        self.remember_snapshot(Some((meta.clone(), snapshot.clone())));
+        Ok(SnapshotOf::<Types<R>, Snapshot> { meta, snapshot })
+    }
+}
+
+impl<R, D: Disk> StateStore<R, D> {
+    /// The last index applied, 0 before the first.
+    #[must_use]
+    pub fn applied_index(&self) -> Index {
+        self.shared
+            .read(|current| Index(current.applied.last.map_or(0, |log_id| log_id.index)))
+    }
+}
