@@ -7,7 +7,10 @@ use std::future::Future;
 
 use thiserror::Error;
 
+pub mod conformance;
 pub mod memory;
+pub mod names;
+pub mod room;
 
 /// A space of rows; engines keep each space's rows together and ordered by key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

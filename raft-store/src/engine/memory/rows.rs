@@ -1,0 +1,233 @@
+//! The rows of one folder, with the way back to what is durable.
+//!
+//! Every batch leaves a step that undoes it until the batch is durable; a crash
+//! undoes steps from the newest, so what is left is always a prefix of the batches.
+//! Each row carries a checksum, verified on every read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::engine::{Batch, Direction, Row, Scan, Space, Write};
+
+/// A row's bytes do not match its checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BadRow {
+    pub space: Space,
+    pub key: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    value: Vec<u8>,
+    crc32: u32,
+}
+
+impl Stored {
+    fn new(key: &[u8], value: Vec<u8>) -> Self {
+        let crc32 = checksum(key, &value);
+        Self { value, crc32 }
+    }
+}
+
+/// Undoes one write: what the key held before.
+struct Undo {
+    space: Space,
+    key: Vec<u8>,
+    before: Option<Arc<Stored>>,
+}
+
+/// Rows in memory: all are visible, those of the last `tail.len()` batches are not durable.
+#[derive(Default)]
+pub(super) struct Rows {
+    spaces: BTreeMap<Space, BTreeMap<Vec<u8>, Arc<Stored>>>,
+    /// Undo steps of the batches after `durable`, oldest first.
+    tail: VecDeque<Vec<Undo>>,
+    durable: u64,
+    bytes: u64,
+}
+
+impl Rows {
+    /// The number of the last batch.
+    pub fn last(&self) -> u64 {
+        self.durable + self.tail.len() as u64
+    }
+
+    /// The number of the last durable batch.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Bytes of all keys and values.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Applies a batch and returns its number.
+    pub fn apply(&mut self, batch: Batch) -> u64 {
+        let mut step = Vec::new();
+        for write in batch.writes {
+            match write {
+                Write::Put(space, key, value) => {
+                    let row = Arc::new(Stored::new(&key, value));
+                    let before = self.set(space, &key, Some(row));
+                    step.push(Undo { space, key, before });
+                }
+                Write::Delete(space, key) => {
+                    let before = self.set(space, &key, None);
+                    step.push(Undo { space, key, before });
+                }
+                Write::DeleteRange(space, from, to) => {
+                    for key in self.keys(space, from, to) {
+                        let before = self.set(space, &key, None);
+                        step.push(Undo { space, key, before });
+                    }
+                }
+            }
+        }
+        self.tail.push_back(step);
+        self.last()
+    }
+
+    /// Everything up to and including batch `number` is durable from now on.
+    pub fn settle(&mut self, number: u64) {
+        while self.durable < number && self.tail.pop_front().is_some() {
+            self.durable += 1;
+        }
+    }
+
+    /// Batches a crash may lose.
+    pub fn unsettled(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Undoes the newest batches until `keep` unsettled ones are left; those become durable.
+    pub fn crash(&mut self, keep: usize) {
+        while self.tail.len() > keep {
+            let Some(step) = self.tail.pop_back() else {
+                break;
+            };
+            for undo in step.into_iter().rev() {
+                self.set(undo.space, &undo.key, undo.before);
+            }
+        }
+        self.settle(self.last());
+    }
+
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, BadRow> {
+        let Some(stored) = self.spaces.get(&space).and_then(|rows| rows.get(key)) else {
+            return Ok(None);
+        };
+        verified(space, key, stored).map(Some)
+    }
+
+    pub fn scan(&self, scan: &Scan) -> Result<Vec<Row>, BadRow> {
+        let Some(rows) = self.spaces.get(&scan.space).filter(|_| scan.from < scan.to) else {
+            return Ok(Vec::new());
+        };
+        let range = rows.range::<[u8], _>((
+            Bound::Included(scan.from.as_slice()),
+            Bound::Excluded(scan.to.as_slice()),
+        ));
+        let row = |(key, stored): (&Vec<u8>, &Arc<Stored>)| {
+            verified(scan.space, key, stored).map(|value| (key.clone(), value))
+        };
+        match scan.direction {
+            Direction::Ascending => range.take(scan.rows_max).map(row).collect(),
+            Direction::Descending => range.rev().take(scan.rows_max).map(row).collect(),
+        }
+    }
+
+    /// All rows in order, as they are stored.
+    pub fn all(&self) -> impl Iterator<Item = (Space, &[u8], &[u8], u32)> {
+        self.spaces.iter().flat_map(|(space, rows)| {
+            rows.iter().map(|(key, stored)| {
+                (
+                    *space,
+                    key.as_slice(),
+                    stored.value.as_slice(),
+                    stored.crc32,
+                )
+            })
+        })
+    }
+
+    /// Puts a durable row with the checksum it came with.
+    pub fn load(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>, crc32: u32) {
+        self.set(space, &key, Some(Arc::new(Stored { value, crc32 })));
+    }
+
+    /// The row's checksum matches its bytes.
+    pub fn holds(key: &[u8], value: &[u8], crc32: u32) -> bool {
+        checksum(key, value) == crc32
+    }
+
+    /// Turns one bit of a row's value over, modulo its length; an empty value gets a wrong checksum.
+    pub fn flip(&mut self, space: Space, key: &[u8], bit: u64) -> Option<()> {
+        let row = self.spaces.get_mut(&space)?.get_mut(key)?;
+        let mut flipped = Stored::clone(row);
+        if flipped.value.is_empty() {
+            flipped.crc32 ^= 1;
+        } else {
+            flip_bit(&mut flipped.value, bit);
+        }
+        *row = Arc::new(flipped);
+        Some(())
+    }
+
+    /// The key of the `nth` row of a space, modulo their count.
+    pub fn nth_key(&self, space: Space, nth: u64) -> Option<Vec<u8>> {
+        let rows = self.spaces.get(&space).filter(|rows| !rows.is_empty())?;
+        let at = usize::try_from(nth % rows.len() as u64).ok()?;
+        rows.keys().nth(at).cloned()
+    }
+
+    fn keys(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<Vec<u8>> {
+        match self.spaces.get(&space) {
+            Some(rows) if from < to => rows.range(from..to).map(|(key, _)| key.clone()).collect(),
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    fn set(&mut self, space: Space, key: &[u8], row: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+        let rows = self.spaces.entry(space).or_default();
+        let size = |row: &Arc<Stored>| (key.len() + row.value.len()) as u64;
+        let after = row.as_ref().map_or(0, size);
+        let before = match row {
+            Some(row) => rows.insert(key.to_vec(), row),
+            None => rows.remove(key),
+        };
+        self.bytes = self.bytes + after - before.as_ref().map_or(0, size);
+        before
+    }
+}
+
+/// Turns over bit `bit` of `bytes`, modulo their length.
+pub(super) fn flip_bit(bytes: &mut [u8], bit: u64) {
+    let bits = bytes.len() as u64 * 8;
+    if let Some(at) = bit.checked_rem(bits)
+        && let Some(byte) = usize::try_from(at / 8)
+            .ok()
+            .and_then(|at| bytes.get_mut(at))
+    {
+        *byte ^= 1 << (at % 8);
+    }
+}
+
+fn verified(space: Space, key: &[u8], stored: &Stored) -> Result<Vec<u8>, BadRow> {
+    if Rows::holds(key, &stored.value, stored.crc32) {
+        return Ok(stored.value.clone());
+    }
+    Err(BadRow {
+        space,
+        key: key.to_vec(),
+    })
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(value);
+    hasher.finalize()
+}
