@@ -194,8 +194,8 @@ impl QuicEndpoint {
         self.link.clone()
     }
 
-    /// Answers peers with `service` until [`QuicEndpoint::close`]; a later call replaces the service for new
-    /// connections.
+    /// Answers peers with `service` until [`QuicEndpoint::close`]; a later call replaces the service and ends the
+    /// connections of the earlier one.
     ///
     /// # Panics
     /// Outside a tokio runtime.

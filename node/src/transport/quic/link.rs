@@ -269,7 +269,12 @@ impl QuicLink {
         }
     }
 
-    async fn exchange(&self, peer: &Peer, class: StreamClass, request: Bytes) -> Outcome2 {
+    async fn exchange(
+        &self,
+        peer: &Peer,
+        class: StreamClass,
+        request: Bytes,
+    ) -> Result<Bytes, LinkError> {
         let (mut tx, mut rx) = self.open_stream(peer, class, Shape::Call(class)).await?;
         // A service that refuses early stops reading: its answer counts, not the broken write.
         let sent = async {
@@ -277,12 +282,11 @@ impl QuicLink {
             tx.finish().map_err(|_| closed("the stream was reset"))
         };
         let sent = sent.await;
-        match frame::read_answer(&mut rx).await {
-            Err(LinkError::Closed { .. }) if sent.is_err() => {
-                Err(sent.err().unwrap_or_else(|| closed("")))
-            }
-            answer => answer,
+        let answer = frame::read_answer(&mut rx).await;
+        if let Err(LinkError::Closed { .. }) = answer {
+            sent?;
         }
+        answer
     }
 
     async fn open_stream(
@@ -302,8 +306,6 @@ impl QuicLink {
         Ok((tx, rx))
     }
 }
-
-type Outcome2 = Result<Bytes, LinkError>;
 
 impl Slots {
     fn make_room(&mut self, key: Key) {
