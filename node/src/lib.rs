@@ -1,1 +1,7 @@
-//! Placeholder.
+//! The node: one region's process. Takes commands in, replicates them, settles them, serves the API.
+//!
+//! The outside world is behind `ports`; whatever runs as a task takes time and spawning from one runtime interface.
+
+pub mod certs;
+pub mod ports;
+pub mod transport;

@@ -1,0 +1,231 @@
+//! The failure detector: when each peer was last heard, how far away it is, and whether it is suspected.
+//!
+//! Pure: callers give the time, on their own monotonic clock. Bounded: at most [`PEERS_MAX`] peers, the stalest goes.
+//! The suspicion only starts an early election, where Raft's votes decide; a wrong one costs time, never safety.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use stellara_raft_store::types::NodeId;
+
+/// The most peers it remembers.
+pub const PEERS_MAX: usize = 64;
+
+/// When a silent peer is suspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DetectorOptions {
+    /// How often a leader beats.
+    pub beat_interval: Duration,
+    /// Suspected after this many intervals of silence, plus four deviations of the round trip.
+    pub beats_missed_max: u32,
+    /// Never suspected before this silence.
+    pub suspect_after_min: Duration,
+}
+
+impl Default for DetectorOptions {
+    fn default() -> Self {
+        Self {
+            beat_interval: Duration::from_millis(100),
+            beats_missed_max: 4,
+            suspect_after_min: Duration::from_millis(300),
+        }
+    }
+}
+
+/// A moment on the monotonic clock of one process, since its start.
+pub type Elapsed = Duration;
+
+/// What is known of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerPulse {
+    /// When it was last heard.
+    pub heard_at: Elapsed,
+    /// The term of its last beat.
+    pub term: u64,
+    /// Whether its last beat said that it leads.
+    pub leads: Leads,
+    /// The smoothed round trip (RFC 6298: weight 1/8), once measured.
+    pub round_trip: Option<Duration>,
+    /// The smoothed deviation of the round trip (RFC 6298: weight 1/4).
+    pub round_trip_deviation: Duration,
+}
+
+/// Whether a beat's sender led when it sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// It led.
+    Yes,
+    /// It followed, listened or was a candidate.
+    No,
+}
+
+/// Tracks the peers' beats.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    options: DetectorOptions,
+    peers: BTreeMap<NodeId, PeerPulse>,
+}
+
+impl Detector {
+    /// A detector that has heard nobody.
+    #[must_use]
+    pub const fn new(options: DetectorOptions) -> Self {
+        Self {
+            options,
+            peers: BTreeMap::new(),
+        }
+    }
+
+    /// A peer's beat arrived.
+    pub fn beat(&mut self, from: NodeId, term: u64, leads: Leads, now: Elapsed) {
+        let pulse = self.pulse(from, now);
+        pulse.heard_at = pulse.heard_at.max(now);
+        // Datagrams overtake each other: an older term says nothing new about who leads.
+        if term >= pulse.term {
+            pulse.term = term;
+            pulse.leads = leads;
+        }
+    }
+
+    /// A peer answered the beat that this node sent at `sent_at`. An answer from the future or from before a
+    /// minute is dropped: its clock is not this process's.
+    pub fn answer(&mut self, from: NodeId, sent_at: Elapsed, now: Elapsed) {
+        let Some(sample) = now.checked_sub(sent_at) else {
+            return;
+        };
+        if sample > Duration::from_secs(60) {
+            return;
+        }
+        let pulse = self.pulse(from, now);
+        pulse.heard_at = pulse.heard_at.max(now);
+        match pulse.round_trip {
+            None => {
+                pulse.round_trip = Some(sample);
+                pulse.round_trip_deviation = sample / 2;
+            }
+            Some(smoothed) => {
+                let off = smoothed.abs_diff(sample);
+                pulse.round_trip_deviation = (pulse.round_trip_deviation * 3 + off) / 4;
+                pulse.round_trip = Some((smoothed * 7 + sample) / 8);
+            }
+        }
+    }
+
+    /// What is known of a peer.
+    #[must_use]
+    pub fn peer(&self, node_id: NodeId) -> Option<&PeerPulse> {
+        self.peers.get(&node_id)
+    }
+
+    /// For how long a silent peer is not yet suspected.
+    #[must_use]
+    pub fn patience(&self, node_id: NodeId) -> Duration {
+        let deviation = self
+            .peers
+            .get(&node_id)
+            .map_or(Duration::ZERO, |pulse| pulse.round_trip_deviation);
+        let beats = self.options.beat_interval * self.options.beats_missed_max;
+        (beats + deviation * 4).max(self.options.suspect_after_min)
+    }
+
+    /// Whether `leader` has been silent for longer than its [`Detector::patience`]. One that was never heard is not
+    /// suspected: the election timeout is there for it.
+    #[must_use]
+    pub fn suspects(&self, leader: NodeId, now: Elapsed) -> bool {
+        self.peers
+            .get(&leader)
+            .is_some_and(|pulse| now.saturating_sub(pulse.heard_at) > self.patience(leader))
+    }
+
+    /// Forgets a peer, as after its removal from the group.
+    pub fn forget(&mut self, node_id: NodeId) {
+        self.peers.remove(&node_id);
+    }
+
+    fn pulse(&mut self, node_id: NodeId, now: Elapsed) -> &mut PeerPulse {
+        if !self.peers.contains_key(&node_id) && self.peers.len() >= PEERS_MAX {
+            let stalest = self
+                .peers
+                .iter()
+                .min_by_key(|(_, pulse)| pulse.heard_at)
+                .map(|(id, _)| *id);
+            if let Some(stalest) = stalest {
+                self.peers.remove(&stalest);
+            }
+        }
+        self.peers.entry(node_id).or_insert(PeerPulse {
+            heard_at: now,
+            term: 0,
+            leads: Leads::No,
+            round_trip: None,
+            round_trip_deviation: Duration::ZERO,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn detector() -> Detector {
+        Detector::new(DetectorOptions::default())
+    }
+
+    #[test]
+    fn a_silent_leader_is_suspected_after_its_patience_and_not_before() {
+        let mut detector = detector();
+        detector.beat(1, 7, Leads::Yes, ms(1_000));
+        assert!(!detector.suspects(1, ms(1_400)));
+        assert!(detector.suspects(1, ms(1_401)));
+        detector.beat(1, 7, Leads::Yes, ms(1_402));
+        assert!(!detector.suspects(1, ms(1_500)));
+    }
+
+    #[test]
+    fn an_unheard_leader_is_not_suspected() {
+        assert!(!detector().suspects(9, ms(1_000_000)));
+    }
+
+    #[test]
+    fn jitter_of_the_round_trip_lengthens_the_patience() {
+        let mut detector = detector();
+        detector.answer(1, ms(0), ms(80));
+        assert_eq!(detector.peer(1).unwrap().round_trip, Some(ms(80)));
+        assert_eq!(detector.patience(1), ms(400 + 4 * 40));
+        for beat in 1..100 {
+            detector.answer(1, ms(beat * 100), ms(beat * 100 + 80));
+        }
+        assert!(detector.patience(1) < ms(405));
+    }
+
+    #[test]
+    fn answers_of_another_clock_are_dropped() {
+        let mut detector = detector();
+        detector.answer(1, ms(500), ms(400));
+        detector.answer(1, ms(0), ms(61_000));
+        assert!(detector.peer(1).is_none());
+    }
+
+    #[test]
+    fn a_late_beat_of_an_older_term_does_not_change_who_leads() {
+        let mut detector = detector();
+        detector.beat(1, 8, Leads::No, ms(10));
+        detector.beat(1, 7, Leads::Yes, ms(11));
+        let pulse = detector.peer(1).unwrap();
+        assert_eq!((pulse.term, pulse.leads), (8, Leads::No));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_stalest_peer_goes() {
+        let mut detector = detector();
+        for peer in 0..1_000 {
+            detector.beat(peer, 1, Leads::No, ms(peer));
+        }
+        assert_eq!(detector.peers.len(), PEERS_MAX);
+        assert!(detector.peer(999).is_some() && detector.peer(0).is_none());
+    }
+}

@@ -1,0 +1,153 @@
+//! Heartbeats as datagrams: the leader beats often, the others seldom; each beat is answered, which measures the
+//! round trip. Lost beats are not repeated: the next one says more.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft_rt::{AsyncRuntime, Instant};
+use prost::Message;
+use stellara_proto::v1::peer as wire;
+use stellara_raft_store::types::NodeId;
+
+use crate::ports::peer_link::{Peer, PeerLink};
+use crate::transport::detector::{Detector, DetectorOptions, Leads, PeerPulse};
+
+/// A node that does not lead beats once in so many intervals.
+const FOLLOWER_BEATS_EVERY: u32 = 5;
+
+/// What a beat says, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BeatView {
+    /// The sender's term.
+    pub term: u64,
+    /// Whether it leads.
+    pub leads: Leads,
+    /// The other nodes of the group.
+    pub peers: Vec<Peer>,
+}
+
+/// This node's heartbeats and what it heard of others'.
+#[derive(Debug)]
+pub struct Heart<R: AsyncRuntime + 'static, L> {
+    node_id: NodeId,
+    link: L,
+    started: R::Instant,
+    interval: Duration,
+    detector: Mutex<Detector>,
+}
+
+impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
+    /// The heart of node `node_id`; [`Heart::beat`] makes it beat.
+    pub fn new(node_id: NodeId, link: L, options: DetectorOptions) -> Self {
+        Self {
+            node_id,
+            link,
+            started: R::Instant::now(),
+            interval: options.beat_interval,
+            detector: Mutex::new(Detector::new(options)),
+        }
+    }
+
+    /// Whether the leader has been silent for too long: time for an early election.
+    pub fn suspects(&self, leader: NodeId) -> bool {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.suspects(leader, now))
+    }
+
+    /// What is known of a peer.
+    pub fn pulse(&self, node_id: NodeId) -> Option<PeerPulse> {
+        self.with_detector(|detector| detector.peer(node_id).copied())
+    }
+
+    /// The time since this heart was made, on the clock of [`PeerPulse::heard_at`].
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Beats until `stop` resolves; `view` tells what to say before each beat.
+    pub async fn beat(
+        &self,
+        view: impl Fn() -> BeatView + Send + Sync,
+        stop: impl Future<Output = ()> + Send,
+    ) {
+        let beating = async {
+            let mut count = 0_u32;
+            loop {
+                let view = view();
+                if view.leads == Leads::Yes || count.is_multiple_of(FOLLOWER_BEATS_EVERY) {
+                    self.beat_once(&view);
+                }
+                count = count.wrapping_add(1);
+                R::sleep(self.interval).await;
+            }
+        };
+        R::select2(stop, beating).await;
+    }
+
+    /// Sends one beat to each peer.
+    pub fn beat_once(&self, view: &BeatView) {
+        let beat = wire::Heartbeat {
+            node_id: self.node_id,
+            sent_at_ms: self.now_ms(),
+            answer: false,
+            term: view.term,
+            leads: view.leads == Leads::Yes,
+        };
+        let beat = Bytes::from(beat.encode_to_vec());
+        for peer in &view.peers {
+            self.send(peer, beat.clone());
+        }
+    }
+
+    /// Takes a beat or an answer of `from`; `peer` is where to answer, when it is known.
+    pub fn receive(&self, from: NodeId, payload: Bytes, peer: Option<&Peer>) {
+        let heard = match wire::Heartbeat::decode(payload) {
+            Ok(heard) if heard.node_id == from => heard,
+            Ok(heard) => {
+                tracing::debug!(
+                    from,
+                    named = heard.node_id,
+                    "a heartbeat names another node"
+                );
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(from, %error, "a datagram is no heartbeat");
+                return;
+            }
+        };
+        let now = self.started.elapsed();
+        if heard.answer {
+            let sent_at = Duration::from_millis(heard.sent_at_ms);
+            self.with_detector(|detector| detector.answer(from, sent_at, now));
+            return;
+        }
+        let leads = if heard.leads { Leads::Yes } else { Leads::No };
+        self.with_detector(|detector| detector.beat(from, heard.term, leads, now));
+        if let Some(peer) = peer {
+            let answer = wire::Heartbeat {
+                node_id: self.node_id,
+                answer: true,
+                leads: false,
+                ..heard
+            };
+            self.send(peer, answer.encode_to_vec().into());
+        }
+    }
+
+    fn send(&self, peer: &Peer, payload: Bytes) {
+        if let Err(error) = self.link.datagram(peer, payload) {
+            tracing::trace!(to = peer.node_id, %error, "a heartbeat was not sent");
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn with_detector<T>(&self, act: impl FnOnce(&mut Detector) -> T) -> T {
+        act(&mut self.detector.lock().expect("no holder panics"))
+    }
+}

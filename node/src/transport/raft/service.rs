@@ -1,0 +1,381 @@
+//! What peers ask of this node: Raft's calls, its append stream, snapshots, and the cluster's own questions.
+//!
+//! A peer speaks for itself only: a vote or leadership in a message must be the sender's own. A malformed request is
+//! refused and changes nothing.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::AppendEntriesRequest;
+use openraft::storage::RaftStateMachine;
+use openraft::{Raft, ServerState};
+use openraft_rt::AsyncRuntime;
+use prost::Message;
+use stellara_proto::v1::peer as wire;
+use stellara_raft_store::engine::{Disk, EngineError};
+use stellara_raft_store::snapshot::Snapshot;
+use stellara_raft_store::types::{NodeId, Types, Vote};
+
+use super::convert::{
+    VoteRound, append_request_from_wire, append_response_to_wire, snapshot_from_wire,
+    stream_result_to_wire, transfer_from_wire, vote_request_from_wire, vote_response_to_wire,
+    vote_to_wire,
+};
+use super::heartbeat::{BeatView, Heart};
+use super::kind::{CallKind, decode};
+use super::receive::{Incoming, next};
+use crate::ports::peer_link::{
+    FrameRx, FrameTx, Peer, PeerIdentity, PeerLink, PeerService, ServiceError, StreamClass,
+};
+use crate::transport::detector::Leads;
+
+/// What a peer asks that Raft does not answer itself.
+pub trait ClusterService: Send + Sync + 'static {
+    /// From which index on the asker may read; a refusal is inside the answer.
+    fn read_index(
+        &self,
+        from: &PeerIdentity,
+    ) -> impl Future<Output = wire::ReadIndexResponse> + Send;
+
+    /// Proposes the commands of the asker's callers; a refusal is inside the answer.
+    fn forward(
+        &self,
+        from: &PeerIdentity,
+        request: wire::ForwardRequest,
+    ) -> impl Future<Output = wire::ForwardResponse> + Send;
+}
+
+/// Serves this node's peers.
+pub struct RaftService<R, SM, L, D, C>
+where
+    R: AsyncRuntime + 'static,
+    SM: RaftStateMachine<Types<R>, SnapshotData = Snapshot>,
+    D: Disk,
+{
+    raft: Raft<Types<R>, SM>,
+    heart: Arc<Heart<R, L>>,
+    incoming: Incoming<D>,
+    cluster: C,
+    snapshot_idle: Duration,
+}
+
+impl<R, SM, L, D, C> RaftService<R, SM, L, D, C>
+where
+    R: AsyncRuntime + 'static,
+    SM: RaftStateMachine<Types<R>, SnapshotData = Snapshot>,
+    L: PeerLink,
+    D: Disk,
+    C: ClusterService,
+{
+    /// Serves `raft`, receiving snapshots on `disk` (what an earlier run left in `incoming` is removed) and giving
+    /// up on one that did not move for `snapshot_idle`.
+    ///
+    /// # Errors
+    /// The disk's, while removing.
+    pub fn new(
+        raft: Raft<Types<R>, SM>,
+        heart: Arc<Heart<R, L>>,
+        disk: D,
+        cluster: C,
+        snapshot_idle: Duration,
+    ) -> Result<Self, EngineError> {
+        Ok(Self {
+            raft,
+            heart,
+            incoming: Incoming::new(disk)?,
+            cluster,
+            snapshot_idle,
+        })
+    }
+
+    /// Sends this node's heartbeats until `stop` resolves.
+    pub async fn beat(&self, stop: impl Future<Output = ()> + Send) {
+        self.heart.beat(|| self.beat_view(), stop).await;
+    }
+
+    fn beat_view(&self) -> BeatView {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = if metrics.state == ServerState::Leader {
+            Leads::Yes
+        } else {
+            Leads::No
+        };
+        let others = metrics
+            .membership_config
+            .nodes()
+            .filter(|(node_id, _)| **node_id != metrics.id);
+        BeatView {
+            term: metrics.vote.leader_id.term,
+            leads,
+            peers: others
+                .map(|(node_id, info)| Peer {
+                    node_id: *node_id,
+                    info: info.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    fn member(&self, node_id: NodeId) -> Option<Peer> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let info = metrics.membership_config.get_node(&node_id)?.clone();
+        Some(Peer { node_id, info })
+    }
+
+    fn own_vote(&self) -> Vote {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.vote
+    }
+
+    async fn serve_vote(&self, from: &PeerIdentity, request: Bytes) -> Result<Bytes, ServiceError> {
+        let (request, round) = vote_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
+        speaks_for_itself(from, &request.vote)?;
+        let response = match round {
+            VoteRound::Vote => self.raft.vote(request).await,
+            VoteRound::PreVote => self.raft.pre_vote(request).await,
+        };
+        let response = response.map_err(unavailable)?;
+        Ok(vote_response_to_wire(&response).encode_to_vec().into())
+    }
+
+    async fn serve_append_call(
+        &self,
+        from: &PeerIdentity,
+        request: Bytes,
+    ) -> Result<Bytes, ServiceError> {
+        let request = append_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
+        speaks_for_itself(from, &request.vote)?;
+        let response = self
+            .raft
+            .append_entries(request)
+            .await
+            .map_err(unavailable)?;
+        Ok(append_response_to_wire(&response).encode_to_vec().into())
+    }
+
+    async fn serve_transfer(
+        &self,
+        from: &PeerIdentity,
+        request: Bytes,
+    ) -> Result<Bytes, ServiceError> {
+        let request = transfer_from_wire::<R>(decode(request)?).map_err(malformed)?;
+        speaks_for_itself(from, request.from_leader())?;
+        let outcome = self
+            .raft
+            .handle_transfer_leader(request)
+            .await
+            .map_err(unavailable)?;
+        outcome.map_err(|refused| ServiceError::Unavailable {
+            detail: refused.to_string(),
+        })?;
+        let accepted = wire::TransferLeaderResponse { accepted: true };
+        Ok(accepted.encode_to_vec().into())
+    }
+
+    async fn serve_append_stream(
+        &self,
+        from: PeerIdentity,
+        mut tx: impl FrameTx,
+        rx: impl FrameRx,
+    ) {
+        let input = append_requests::<R>(from.clone(), rx);
+        let mut results = std::pin::pin!(self.raft.stream_append(Box::pin(input)));
+        while let Some(result) = results.next().await {
+            let result = match result {
+                Ok(result) => result,
+                Err(fatal) => {
+                    tracing::warn!(%from, %fatal, "append stream ends: raft has stopped");
+                    return;
+                }
+            };
+            let answer = stream_result_to_wire::<R>(&result).encode_to_vec();
+            if tx.send(answer.into()).await.is_err() {
+                return;
+            }
+        }
+        // The leader may be gone by now; then nobody waits for the end.
+        tx.finish().await.ok();
+    }
+
+    async fn serve_snapshot(&self, from: PeerIdentity, mut tx: impl FrameTx, mut rx: impl FrameRx) {
+        let answer = match self.install(&from, &mut rx).await {
+            Ok(vote) => wire::SnapshotResponse {
+                vote: Some(vote_to_wire(&vote)),
+                error: String::new(),
+            },
+            Err(error) => {
+                tracing::warn!(%from, error, "snapshot not installed");
+                wire::SnapshotResponse {
+                    vote: Some(vote_to_wire(&self.own_vote())),
+                    error,
+                }
+            }
+        };
+        // A sender that is gone tries again and learns it then.
+        tx.send(answer.encode_to_vec().into()).await.ok();
+        tx.finish().await.ok();
+    }
+
+    async fn install(&self, from: &PeerIdentity, rx: &mut impl FrameRx) -> Result<Vote, String> {
+        let begin = next::<R>(rx, self.snapshot_idle)
+            .await
+            .map_err(|error| error.to_string())?
+            .ok_or("the stream ended before its first frame")?;
+        let begin = wire::SnapshotBegin::decode(begin).map_err(|error| error.to_string())?;
+        let (vote, meta, files) = snapshot_from_wire(begin).map_err(|error| error.to_string())?;
+        speaks_for_itself(from, &vote).map_err(|error| error.to_string())?;
+        // A deposed leader learns of it before it sends gigabytes.
+        let own_vote = self.own_vote();
+        if own_vote > vote {
+            return Ok(own_vote);
+        }
+        let received = self
+            .incoming
+            .receive::<R>(files, rx, self.snapshot_idle)
+            .await
+            .map_err(|error| error.to_string())?;
+        tracing::info!(%from, folder = %received.snapshot.folder, "snapshot received and verified");
+        let snapshot = openraft::Snapshot {
+            meta,
+            snapshot: received.snapshot.clone(),
+        };
+        // In a task of its own: when the connection breaks here, Raft may still be installing from the folder, which
+        // goes only after that.
+        let raft = self.raft.clone();
+        let installing = R::spawn(async move {
+            let response = raft.install_full_snapshot(vote, snapshot).await;
+            drop(received);
+            response
+        });
+        let response = installing.await.map_err(|error| error.to_string())?;
+        let response = response.map_err(|fatal| fatal.to_string())?;
+        Ok(response.vote)
+    }
+}
+
+impl<R, SM, L, D, C> PeerService for RaftService<R, SM, L, D, C>
+where
+    R: AsyncRuntime + 'static,
+    SM: RaftStateMachine<Types<R>, SnapshotData = Snapshot>,
+    L: PeerLink,
+    D: Disk,
+    C: ClusterService,
+{
+    // A node that the membership does not name is let in: a node that joins knows nobody yet, and the authority and
+    // the cluster id in its certificate have spoken for the other.
+    fn admit(&self, from: &PeerIdentity) -> Result<(), String> {
+        if from.node_id == *self.raft.node_id() {
+            return Err(format!("node {} is this node", from.node_id));
+        }
+        match self.member(from.node_id) {
+            Some(member) if member.info.region != from.region => Err(format!(
+                "node {} is of region {}, expected {}",
+                from.node_id, from.region, member.info.region
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn call(
+        &self,
+        from: PeerIdentity,
+        class: StreamClass,
+        mut request: Bytes,
+    ) -> Result<Bytes, ServiceError> {
+        match class {
+            StreamClass::Vote | StreamClass::Append => match CallKind::decode(&mut request)? {
+                CallKind::Vote => self.serve_vote(&from, request).await,
+                CallKind::Append => self.serve_append_call(&from, request).await,
+                CallKind::TransferLeader => self.serve_transfer(&from, request).await,
+            },
+            StreamClass::ReadIndex => {
+                let wire::ReadIndexRequest {} = decode(request)?;
+                let answer = self.cluster.read_index(&from).await;
+                Ok(answer.encode_to_vec().into())
+            }
+            StreamClass::Forward => {
+                let answer = self.cluster.forward(&from, decode(request)?).await;
+                Ok(answer.encode_to_vec().into())
+            }
+            StreamClass::Snapshot => Err(ServiceError::NotPermitted {
+                detail: "snapshots are streams, not calls".into(),
+            }),
+        }
+    }
+
+    async fn stream<Tx: FrameTx, Rx: FrameRx>(
+        &self,
+        from: PeerIdentity,
+        class: StreamClass,
+        tx: Tx,
+        rx: Rx,
+    ) {
+        match class {
+            StreamClass::Append => self.serve_append_stream(from, tx, rx).await,
+            StreamClass::Snapshot => self.serve_snapshot(from, tx, rx).await,
+            StreamClass::Vote | StreamClass::ReadIndex | StreamClass::Forward => {
+                tracing::warn!(%from, ?class, "stream refused: the class takes calls only");
+            }
+        }
+    }
+
+    fn datagram(&self, from: PeerIdentity, payload: Bytes) {
+        let peer = self.member(from.node_id);
+        self.heart.receive(from.node_id, payload, peer.as_ref());
+    }
+}
+
+fn append_requests<R: AsyncRuntime + 'static>(
+    from: PeerIdentity,
+    rx: impl FrameRx,
+) -> impl Stream<Item = AppendEntriesRequest<Types<R>>> + Send + 'static {
+    stream::unfold((from, rx), |(from, mut rx)| async move {
+        // A broken stream ends like a finished one: what arrived is answered, what did not is sent again.
+        let frame = rx.recv().await.ok().flatten()?;
+        match append_request::<R>(&from, frame) {
+            Ok(request) => Some((request, (from, rx))),
+            Err(error) => {
+                tracing::warn!(%from, %error, "append stream ends");
+                None
+            }
+        }
+    })
+}
+
+fn append_request<R: AsyncRuntime + 'static>(
+    from: &PeerIdentity,
+    frame: Bytes,
+) -> Result<AppendEntriesRequest<Types<R>>, ServiceError> {
+    let request = append_request_from_wire::<R>(decode(frame)?).map_err(malformed)?;
+    speaks_for_itself(from, &request.vote)?;
+    Ok(request)
+}
+
+fn speaks_for_itself(from: &PeerIdentity, vote: &Vote) -> Result<(), ServiceError> {
+    let named = vote.leader_id.voted_for;
+    if named == from.node_id {
+        return Ok(());
+    }
+    Err(ServiceError::NotPermitted {
+        detail: format!("node {} sent a vote of node {named}", from.node_id),
+    })
+}
+
+fn malformed(error: impl ToString) -> ServiceError {
+    ServiceError::Malformed {
+        detail: error.to_string(),
+    }
+}
+
+fn unavailable(error: impl ToString) -> ServiceError {
+    ServiceError::Unavailable {
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,8 @@
+//! Raft over a link: pipelining and snapshots over a link with a script and a latency; a group over QUIC.
+
+mod disk;
+mod group;
+mod pipelining;
+mod snapshots;
+mod store;
+mod wire;
