@@ -1,0 +1,3 @@
+//! t
+pub mod envelope;
+pub mod outcome;
