@@ -133,7 +133,12 @@ impl World {
         let state = self.cluster.state();
         let outcomes = state.commands.iter().filter_map(|command| match command {
             Command::RecordOutcome(record) => Some(record.outcome.clone()),
-            _ => None,
+            Command::SubmitPayment(_)
+            | Command::CancelPayment(_)
+            | Command::FormBatch(_)
+            | Command::RecordAttempt(_)
+            | Command::RegisterAccount(_)
+            | Command::SetPolicy(_) => None,
         });
         outcomes.collect()
     }

@@ -226,7 +226,12 @@ fn included(envelope: &SignedEnvelope, ledger: u32, fate: Script) -> FoundTransa
             TransactionCode::Failed,
             operations,
         ),
-        _ => (
+        Script::Plain
+        | Script::Late { .. }
+        | Script::Lost
+        | Script::Hang
+        | Script::Drop
+        | Script::Answer(_) => (
             TransactionCode::FeeBumpInnerSuccess,
             TransactionCode::Success,
             vec![OperationCode::Success; envelope.operations],

@@ -14,11 +14,13 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Reads a file that nobody else may read.
 pub(super) fn read_private(path: &Path) -> Result<String, KeyringError> {
-    let file = File::open(path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => KeyringError::Missing {
-            path: path.to_owned(),
-        },
-        _ => io("open", path)(source),
+    let file = File::open(path).map_err(|source| {
+        if source.kind() == ErrorKind::NotFound {
+            let path = path.to_owned();
+            KeyringError::Missing { path }
+        } else {
+            io("open", path)(source)
+        }
     })?;
     let mode = file
         .metadata()
@@ -35,12 +37,14 @@ pub(super) fn read_private(path: &Path) -> Result<String, KeyringError> {
     let mut text = String::new();
     file.take(FILE_BYTES_MAX)
         .read_to_string(&mut text)
-        .map_err(|source| match source.kind() {
-            ErrorKind::InvalidData => KeyringError::Damaged {
-                path: path.to_owned(),
-                why: "it is not UTF-8 text".to_owned(),
-            },
-            _ => io("read", path)(source),
+        .map_err(|source| {
+            if source.kind() == ErrorKind::InvalidData {
+                let path = path.to_owned();
+                let why = "it is not UTF-8 text".to_owned();
+                KeyringError::Damaged { path, why }
+            } else {
+                io("read", path)(source)
+            }
         })?;
     Ok(text)
 }
@@ -51,11 +55,13 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
     // A hard link, unlike a rename, never replaces a file that appeared meanwhile.
     let linked = fs::hard_link(&temporary, path);
     remove_quietly(&temporary);
-    linked.map_err(|source| match source.kind() {
-        ErrorKind::AlreadyExists => KeyringError::Exists {
-            path: path.to_owned(),
-        },
-        _ => io("create", path)(source),
+    linked.map_err(|source| {
+        if source.kind() == ErrorKind::AlreadyExists {
+            let path = path.to_owned();
+            KeyringError::Exists { path }
+        } else {
+            io("create", path)(source)
+        }
     })?;
     sync_folder(path)
 }
