@@ -32,6 +32,7 @@ struct World {
     clock: FakeClock,
     network: Network,
     signer: LocalSigner,
+    time_bound_s: u64,
 }
 
 fn account_of(seed: u8) -> AccountId {
@@ -76,6 +77,7 @@ impl World {
             clock,
             network,
             signer: LocalSigner::from_seeds(seeds.iter().map(|(role, seed)| (*role, seed))),
+            time_bound_s: 60,
         }
     }
 
@@ -95,17 +97,18 @@ impl World {
     }
 
     fn start(&self) -> JoinHandle<Ended> {
+        let settings = Settings {
+            time_bound_s: self.time_bound_s,
+            ..Settings::default()
+        };
         let outside = Outside {
             ledger: self.ledger.clone(),
             signer: self.signer.clone(),
             clock: self.clock,
             network: self.network,
         };
-        let executor = Executor::<TokioRuntime, _, _, _, _>::new(
-            self.cluster.clone(),
-            outside,
-            Settings::default(),
-        );
+        let executor =
+            Executor::<TokioRuntime, _, _, _, _>::new(self.cluster.clone(), outside, settings);
         tokio::spawn(executor.unwrap().run())
     }
 
@@ -143,8 +146,10 @@ impl World {
         outcomes.collect()
     }
 
-    /// The law: what was sent was committed before, and took effect exactly when the batch settled.
+    /// The law: what was sent was committed before, it took effect exactly when the batch settled, and whatever was
+    /// told to be dead never got into a ledger.
     fn check_exactly_once(&self, batch: BatchId) {
+        self.check_claims();
         let applied: usize = self
             .inners(batch)
             .into_iter()
@@ -165,6 +170,46 @@ impl World {
             assert!(
                 committed.contains(&offered.bytes),
                 "sent before it was committed"
+            );
+        }
+    }
+}
+
+impl World {
+    /// Each claim that nothing can apply any more holds for its attempt and all before it, to the end of time. (An
+    /// executor that is cut off may still claim it of an old attempt when the next one is committed already.)
+    fn check_claims(&self) {
+        let mut inners = Vec::new();
+        for command in &self.cluster.state().commands {
+            let (attempt, outcome) = match command {
+                Command::RecordAttempt(attempt) => {
+                    inners.push((attempt.attempt, attempt.inner_hash));
+                    continue;
+                }
+                Command::RecordOutcome(record) => (record.attempt, &record.outcome),
+                Command::SubmitPayment(_)
+                | Command::CancelPayment(_)
+                | Command::FormBatch(_)
+                | Command::RegisterAccount(_)
+                | Command::SetPolicy(_) => continue,
+            };
+            let is_claim = match outcome {
+                AttemptOutcome::Expired
+                | AttemptOutcome::SequenceLost { .. }
+                | AttemptOutcome::Refused(
+                    Refusal::InsufficientBalance | Refusal::Terminal { .. },
+                ) => true,
+                AttemptOutcome::Applied { .. }
+                | AttemptOutcome::AppliedFailed { .. }
+                | AttemptOutcome::Refused(
+                    Refusal::InsufficientFee { .. } | Refusal::TryAgainLater,
+                ) => false,
+            };
+            let mut claimed = inners.iter().filter(|(number, _)| *number <= attempt);
+            let included = claimed.any(|(_, inner)| self.ledger.is_included(*inner));
+            assert!(
+                !(is_claim && included),
+                "{outcome:?} of {attempt:?} is not true"
             );
         }
     }
@@ -383,8 +428,11 @@ fn any_script() -> impl Strategy<Value = Script> {
     ]
 }
 
-async fn check_history(script: Vec<Script>, lag: u32, lives_ms: Vec<u64>) {
-    let world = World::new();
+async fn check_history(script: Vec<Script>, lag: u32, time_bound_s: u64, lives_ms: Vec<u64>) {
+    let world = World {
+        time_bound_s,
+        ..World::new()
+    };
     world.ledger.state().lag = lag;
     world.script(script);
     let batch = world.batch(3);
@@ -411,6 +459,7 @@ proptest! {
     fn whatever_the_ledger_answers_and_whoever_leads_payments_are_made_once(
         script in prop::collection::vec(any_script(), 0..12),
         lag in 0_u32..4,
+        time_bound_s in 12_u64..90,
         lives_ms in prop::collection::vec(0_u64..40_000, 0..5),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -418,6 +467,6 @@ proptest! {
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(check_history(script, lag, lives_ms));
+        runtime.block_on(check_history(script, lag, time_bound_s, lives_ms));
     }
 }

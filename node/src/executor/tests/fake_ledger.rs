@@ -121,6 +121,13 @@ impl FakeLedger {
         state.transactions.iter().filter(of_it).count()
     }
 
+    /// Whether an inner transaction is in a ledger, with or without effect.
+    pub(super) fn is_included(&self, inner: Hash) -> bool {
+        let state = self.state();
+        let mut transactions = state.transactions.iter();
+        transactions.any(|(envelope, _)| envelope.inner_hash == inner)
+    }
+
     fn readable(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
         let state = self.state();
         if state.unreadable {
