@@ -3,5 +3,6 @@
 //! The outside world is behind `ports`; whatever runs as a task takes time and spawning from one runtime interface.
 
 pub mod certs;
+pub mod executor;
 pub mod ports;
 pub mod transport;
