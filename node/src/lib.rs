@@ -4,5 +4,6 @@
 
 pub mod certs;
 pub mod executor;
+pub mod gateway;
 pub mod ports;
 pub mod transport;

@@ -1,0 +1,142 @@
+//! The two ways to the cluster, as everything above sees them: `propose` in, `read` out.
+//!
+//! `ingress` and `reads` implement it; the API, the ops endpoints and tests use nothing else.
+
+use std::future::Future;
+
+use stellara_machine::command::Command;
+use stellara_machine::decision::Reply;
+use stellara_machine::ids::Index;
+use stellara_proto::v1::peer;
+use stellara_raft_store::engine::Disk;
+use stellara_raft_store::types::{NodeId, NodeInfo};
+use stellara_raft_store::view::View;
+use thiserror::Error;
+
+/// Why a command or a read brought no result.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum Failure {
+    /// Applied, and refused by the machine: nothing changed, on any node.
+    #[error("rejected: {0:?}")]
+    Rejected(peer::Rejection),
+    /// A queue is full; nothing was proposed.
+    #[error("too many requests are waiting; try again after {retry_after_ms} ms")]
+    Overloaded {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// No leader is known or reached; nothing was proposed.
+    #[error("no leader is known")]
+    NoLeader {
+        /// The public address of the node that may lead, when there is one.
+        hint: Option<String>,
+    },
+    /// Proposed, and its fate is not known: ask again with the same idempotency key.
+    #[error("the outcome is unknown; repeat with the same idempotency key")]
+    Unknown,
+    /// This node stops or takes no writes; nothing was proposed.
+    #[error("unavailable: {reason}")]
+    Unavailable {
+        /// Why, in words for the caller.
+        reason: String,
+    },
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Sees everything acknowledged before the read was asked.
+    Linearizable,
+    /// What this node has.
+    Stale {
+        /// Refuse when the node has not heard from a leader for longer than this, in milliseconds; 0 takes anything.
+        staleness_max_ms: u64,
+    },
+}
+
+/// What a node does in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes the writes.
+    Leader,
+    /// Follows a leader.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Follows and does not vote.
+    Learner,
+}
+
+/// Whether a member counts for a majority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suffrage {
+    /// It votes.
+    Voter,
+    /// It only follows.
+    Learner,
+}
+
+/// A member as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its number.
+    pub node_id: NodeId,
+    /// Where it is.
+    pub info: NodeInfo,
+    /// Whether it votes.
+    pub suffrage: Suffrage,
+    /// How far its log is known to match the leader's; `None` when this node does not lead.
+    pub matched_index: Option<u64>,
+}
+
+/// The cluster as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterView {
+    /// The cluster's name, the same on all its nodes.
+    pub cluster_id: String,
+    /// This node.
+    pub node_id: NodeId,
+    /// Its region.
+    pub region: String,
+    /// What it does.
+    pub role: Role,
+    /// Raft's term.
+    pub term: u64,
+    /// Who leads, as far as this node knows.
+    pub leader_id: Option<NodeId>,
+    /// The last entry of its log.
+    pub last_log_index: u64,
+    /// The last entry it knows to be committed.
+    pub committed_index: u64,
+    /// The last entry it applied.
+    pub applied_index: u64,
+    /// Everyone.
+    pub members: Vec<MemberView>,
+    /// Why it takes no writes, when it does not.
+    pub read_only_reason: Option<String>,
+}
+
+/// The two ways to the cluster. Cheap to clone.
+pub trait Gateway: Clone + Send + Sync + 'static {
+    /// Where its state lies.
+    type Disk: Disk;
+
+    /// Proposes commands, on this node or through the leader; one result per command, in order.
+    /// They may share a log entry with other callers' commands.
+    fn propose(
+        &self,
+        commands: Vec<Command>,
+    ) -> impl Future<Output = Vec<Result<Reply, Failure>>> + Send;
+
+    /// Waits until this node's state is as fresh as asked, and gives it.
+    fn read(
+        &self,
+        freshness: Freshness,
+    ) -> impl Future<Output = Result<View<Self::Disk>, Failure>> + Send;
+
+    /// The cluster as this node sees it now.
+    fn status(&self) -> ClusterView;
+
+    /// Resolves once an index past `seen` is applied here, at once when it is already.
+    fn applied_past(&self, seen: Index) -> impl Future<Output = ()> + Send;
+}
