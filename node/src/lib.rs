@@ -4,6 +4,10 @@
 
 pub mod certs;
 pub mod executor;
+pub mod gate;
 pub mod gateway;
+pub mod ingress;
+pub mod node;
 pub mod ports;
+pub mod reads;
 pub mod transport;

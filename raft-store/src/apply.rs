@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures_util::{Stream, TryStreamExt};
@@ -14,6 +13,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend};
 use openraft_rt::AsyncRuntime;
+use openraft_rt::watch::{Watch, WatchSender};
 use stellara_machine::command::Entry as MachineEntry;
 use stellara_machine::decision::Outcome;
 use stellara_machine::ids::{Hash, Index};
@@ -37,17 +37,43 @@ mod generation;
 const DIGESTS_MAX: usize = 256;
 
 /// The state of one node, as openraft drives it. Clones share it.
-pub struct StateStore<R, D: Disk> {
+pub struct StateStore<R: AsyncRuntime, D: Disk> {
     pub(crate) shared: Arc<Shared<D>>,
-    runtime: PhantomData<fn() -> R>,
+    applied: Arc<AppliedSignal<R>>,
 }
 
-impl<R, D: Disk> Clone for StateStore<R, D> {
+impl<R: AsyncRuntime, D: Disk> Clone for StateStore<R, D> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            runtime: PhantomData,
+            applied: Arc::clone(&self.applied),
         }
+    }
+}
+
+/// Tells waiters how far entries are applied.
+struct AppliedSignal<R: AsyncRuntime> {
+    tx: Mutex<<R::Watch as Watch>::Sender<u64>>,
+    rx: AppliedIndex<R>,
+}
+
+/// The last index applied, as a watch.
+pub type AppliedIndex<R> = <<R as AsyncRuntime>::Watch as Watch>::Receiver<u64>;
+
+impl<R: AsyncRuntime> AppliedSignal<R> {
+    fn new(index: u64) -> Self {
+        let (tx, rx) = R::Watch::channel(index);
+        Self {
+            tx: Mutex::new(tx),
+            rx,
+        }
+    }
+
+    fn tell(&self, index: u64) {
+        self.tx
+            .lock()
+            .expect("no holder of the signal panics")
+            .send_if_greater(index);
     }
 }
 
@@ -78,7 +104,7 @@ impl<D: Disk> Shared<D> {
     }
 }
 
-impl<R, D: Disk> StateStore<R, D> {
+impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
     /// Opens the newest state under the data folder, or begins an empty one.
     ///
     /// # Errors
@@ -89,6 +115,7 @@ impl<R, D: Disk> StateStore<R, D> {
         let snapshot = generation::newest_snapshot(&disk)?;
         let mut digests = BTreeMap::new();
         digests.insert(state.index().0, state.digest());
+        let signal = AppliedSignal::new(applied.last.map_or(0, |log_id| log_id.index));
         let current = Current {
             engine: Arc::new(engine),
             generation,
@@ -103,7 +130,7 @@ impl<R, D: Disk> StateStore<R, D> {
                 gate: futures_util::lock::Mutex::new(()),
                 snapshot: Mutex::new(snapshot),
             }),
-            runtime: PhantomData,
+            applied: Arc::new(signal),
         })
     }
 
@@ -113,6 +140,12 @@ impl<R, D: Disk> StateStore<R, D> {
         View {
             shared: Arc::clone(&self.shared),
         }
+    }
+
+    /// Follows the last index applied.
+    #[must_use]
+    pub fn applied(&self) -> AppliedIndex<R> {
+        self.applied.rx.clone()
     }
 
     fn apply_entry(&self, entry: Entry) -> Result<EntryReplies, EngineError> {
@@ -243,8 +276,10 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftStateMachine<Types<R>> for StateSto
     {
         while let Some((entry, responder)) = entries.try_next().await? {
             let guard = self.shared.gate.lock().await;
+            let index = entry.index();
             let replies = self.apply_entry(entry).map_err(to_io)?;
             drop(guard);
+            self.applied.tell(index);
             if let Some(responder) = responder {
                 responder.send(replies);
             }
@@ -287,6 +322,7 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftStateMachine<Types<R>> for StateSto
             std::mem::replace(&mut current.generation, generation)
         });
         self.remember_snapshot(Some((meta.clone(), kept)));
+        self.applied.tell(self.applied_index().0);
         generation::remove(&self.shared.disk, old);
         Ok(())
     }
@@ -327,7 +363,7 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftSnapshotBuilder<Types<R>> for State
     }
 }
 
-impl<R, D: Disk> StateStore<R, D> {
+impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
     /// The last index applied, 0 before the first.
     #[must_use]
     pub fn applied_index(&self) -> Index {

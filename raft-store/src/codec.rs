@@ -17,7 +17,7 @@ mod reply;
 mod row;
 
 pub use command::{command_from_proto, command_to_proto, entry_from_bytes};
-pub use reply::{answer_to_proto, rejection_to_proto, reply_from_proto};
+pub use reply::{rejection_to_proto, reply_from_proto, reply_to_proto};
 pub use row::{
     account_from_row, account_to_row, attempt_from_row, attempt_to_row, batch_from_row,
     batch_to_row, key_from_row, key_to_row, payment_from_row, payment_to_row, queued_from_row,

@@ -8,19 +8,9 @@ use stellara_proto::v1::peer::reply::Reply as ProtoReply;
 
 use super::{DecodeError, missing};
 
-/// One command's answer.
+/// A reply for the peer that asked.
 #[must_use]
-pub fn answer_to_proto(answer: &Result<Reply, Rejection>) -> peer::CommandAnswer {
-    let answer = match answer {
-        Ok(reply) => peer::command_answer::Answer::Reply(reply_to_proto(reply)),
-        Err(rejection) => peer::command_answer::Answer::Rejection(rejection_to_proto(rejection)),
-    };
-    peer::CommandAnswer {
-        answer: Some(answer),
-    }
-}
-
-fn reply_to_proto(reply: &Reply) -> peer::Reply {
+pub fn reply_to_proto(reply: &Reply) -> peer::Reply {
     let reply = match reply {
         Reply::Submitted {
             payment,

@@ -1,0 +1,217 @@
+//! Gathers what waits at the door into entries and brings the answers back.
+
+use std::sync::{Arc, Weak};
+
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft_rt::AsyncRuntime;
+use stellara_proto::v1::peer;
+use stellara_raft_store::codec;
+use stellara_raft_store::engine::Disk;
+use stellara_raft_store::types::{EncodedEntry, NodeId, NodeInfo};
+use tokio::sync::mpsc;
+
+use super::{Answers, Origin, Pending, Shared, entry};
+use crate::gateway::Failure;
+use crate::ports::peer_link::{LinkError, Peer};
+use crate::ports::{Clock, PeerLink};
+
+/// Takes what waits, as much as fits one entry, and proposes it; waits while too many entries are under way,
+/// so that the next one gathers more.
+pub(super) async fn gather<R, D, L, C>(
+    shared: Weak<Shared<R, D, L, C>>,
+    mut waiting: mpsc::UnboundedReceiver<Pending>,
+    origin: Origin,
+) where
+    R: AsyncRuntime + 'static,
+    D: Disk,
+    L: PeerLink,
+    C: Clock,
+{
+    let mut next = waiting.recv().await;
+    while let Some(first) = next.take() {
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let Ok(place) = Arc::clone(&shared.entries).acquire_owned().await else {
+            return;
+        };
+        let limits = shared.limits;
+        let mut commands = first.commands.len();
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while let Ok(pending) = waiting.try_recv() {
+            commands += pending.commands.len();
+            bytes += pending.bytes;
+            if commands > limits.entry_commands_max || bytes > limits.entry_bytes_max {
+                next = Some(pending);
+                break;
+            }
+            group.push(pending);
+        }
+        drop(R::spawn(async move {
+            let answers = shared.settle_group(&group, origin).await;
+            drop(place);
+            distribute(group, answers);
+        }));
+        if next.is_none() {
+            next = waiting.recv().await;
+        }
+    }
+}
+
+/// Gives each caller its answers; a caller that left hears nothing.
+fn distribute(group: Vec<Pending>, answers: Result<Answers, Failure>) {
+    match answers {
+        Ok(answers) => {
+            let mut answers = answers.into_iter();
+            for pending in group {
+                let own = answers.by_ref().take(pending.commands.len()).collect();
+                pending.answer.send(own).ok();
+            }
+        }
+        Err(failure) => {
+            for pending in group {
+                let own = vec![Err(failure.clone()); pending.commands.len()];
+                pending.answer.send(own).ok();
+            }
+        }
+    }
+}
+
+impl<R, D, L, C> Shared<R, D, L, C>
+where
+    R: AsyncRuntime + 'static,
+    D: Disk,
+    L: PeerLink,
+    C: Clock,
+{
+    async fn settle_group(&self, group: &[Pending], origin: Origin) -> Result<Answers, Failure> {
+        if self.raft.is_leader() {
+            match self.propose_here(group).await {
+                Ok(answers) => return Ok(answers),
+                Err(NotDone::Unknown) => return Err(Failure::Unknown),
+                // Surely not proposed: another node may take it.
+                Err(NotDone::NotLeader(leader)) => {
+                    return self.pass_on(group, origin, leader).await;
+                }
+            }
+        }
+        let leader = self.known_leader();
+        self.pass_on(group, origin, leader).await
+    }
+
+    async fn propose_here(&self, group: &[Pending]) -> Result<Answers, NotDone> {
+        let commands = group.iter().flat_map(|pending| &pending.commands);
+        let entry = EncodedEntry(entry::encode(self.clock.now(), commands));
+        match self.raft.client_write(entry).await {
+            Ok(written) => Ok(written
+                .data
+                .0
+                .into_iter()
+                .map(|answer| {
+                    answer.map_err(|rejection| {
+                        Failure::Rejected(codec::rejection_to_proto(&rejection))
+                    })
+                })
+                .collect()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                let leader = forward.leader_id.zip(forward.leader_node);
+                Err(NotDone::NotLeader(leader))
+            }
+            Err(
+                RaftError::APIError(
+                    ClientWriteError::LogEntryDiscarded(_)
+                    | ClientWriteError::ChangeMembershipError(_)
+                    | ClientWriteError::PreconditionFailed(_),
+                )
+                | RaftError::Fatal(_),
+            ) => Err(NotDone::Unknown),
+        }
+    }
+
+    fn known_leader(&self) -> Option<(NodeId, NodeInfo)> {
+        use openraft_rt::watch::WatchReceiver as _;
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let info = metrics.membership_config.get_node(&leader)?.clone();
+        (leader != metrics.id).then_some((leader, info))
+    }
+
+    async fn pass_on(
+        &self,
+        group: &[Pending],
+        origin: Origin,
+        leader: Option<(NodeId, NodeInfo)>,
+    ) -> Result<Answers, Failure> {
+        let hint = || leader.as_ref().map(|(_, info)| info.public_address.clone());
+        let Some((node_id, info)) = leader.clone().filter(|_| origin == Origin::Caller) else {
+            return Err(Failure::NoLeader { hint: hint() });
+        };
+        let request = peer::ForwardRequest {
+            commands: group
+                .iter()
+                .flat_map(|pending| &pending.commands)
+                .map(|command| command.clone().into())
+                .collect(),
+        };
+        let expected = request.commands.len();
+        let target = Peer { node_id, info };
+        let limit = self.limits.answer_within;
+        match self.peers.forward(&target, &request, limit).await {
+            Ok(response) => answers_of(response, expected, hint()),
+            Err(LinkError::Unreachable { .. } | LinkError::Refused { .. }) => {
+                Err(Failure::NoLeader { hint: hint() })
+            }
+            Err(LinkError::TooLarge { .. }) => Err(Failure::Unavailable {
+                reason: "the commands are too large to forward".to_owned(),
+            }),
+            Err(LinkError::TimedOut { .. } | LinkError::Closed { .. }) => Err(Failure::Unknown),
+        }
+    }
+}
+
+/// Why a proposal on this node brought no answers.
+enum NotDone {
+    /// Surely not proposed.
+    NotLeader(Option<(NodeId, NodeInfo)>),
+    /// It may be applied yet.
+    Unknown,
+}
+
+fn answers_of(
+    response: peer::ForwardResponse,
+    expected: usize,
+    hint: Option<String>,
+) -> Result<Answers, Failure> {
+    use peer::error::Kind;
+    if let Some(error) = response.error {
+        return Err(match error.kind() {
+            Kind::NotLeader => Failure::NoLeader { hint },
+            Kind::Overloaded => Failure::Overloaded {
+                retry_after_ms: 100,
+            },
+            Kind::Unavailable => Failure::Unavailable {
+                reason: error.message,
+            },
+            Kind::Unknown | Kind::Unspecified => Failure::Unknown,
+        });
+    }
+    // The leader answers each command; anything else means that their fate is not known.
+    if response.answers.len() != expected {
+        return Err(Failure::Unknown);
+    }
+    Ok(response
+        .answers
+        .into_iter()
+        .map(|answer| match answer.answer {
+            Some(peer::command_answer::Answer::Reply(reply)) => {
+                codec::reply_from_proto(reply).map_err(|_| Failure::Unknown)
+            }
+            Some(peer::command_answer::Answer::Rejection(rejection)) => {
+                Err(Failure::Rejected(rejection))
+            }
+            None => Err(Failure::Unknown),
+        })
+        .collect())
+}

@@ -1,0 +1,421 @@
+//! A running node: the parts put together over its ports, and the order in which they start and stop.
+//!
+//! Generic over the runtime and every port: production and the simulator run the same node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::{Config, Raft, ServerState, SnapshotPolicy};
+use openraft_rt::AsyncRuntime;
+use openraft_rt::watch::WatchReceiver as _;
+use stellara_machine::command::Command;
+use stellara_machine::decision::Reply;
+use stellara_machine::ids::Index;
+use stellara_raft_store::apply::StateStore;
+use stellara_raft_store::engine::{Disk, EngineError, Purpose};
+use stellara_raft_store::log::LogStore;
+use stellara_raft_store::types::{NodeId, NodeInfo};
+use stellara_raft_store::view::View;
+use thiserror::Error;
+
+use crate::executor::envelope::Network;
+use crate::executor::{Executor, Outside, Settings, SettingsError};
+use crate::gate::Gate;
+use crate::gateway::{ClusterView, Failure, Freshness, Gateway};
+use crate::ingress::{Group, Ingress, IngressLimits, Origin};
+use crate::ports::{Clock, Ledger, PeerLink, Signer};
+use crate::reads::{Reads, Whoami};
+use crate::transport::detector::DetectorOptions;
+use crate::transport::raft::{Heart, RaftFactory, RaftLinkOptions, RaftService};
+
+mod inside;
+mod peers;
+mod term;
+
+pub use peers::PeerDoor;
+
+/// The outside world of a node, chosen once where it is built.
+pub trait Ports: Send + Sync + 'static {
+    /// Tasks, time, channels.
+    type Runtime: AsyncRuntime + 'static;
+    /// Where log and state lie.
+    type Disk: Disk;
+    /// The way to other nodes.
+    type Link: PeerLink;
+    /// The Stellar network.
+    type Ledger: Ledger;
+    /// Who signs.
+    type Signer: Signer;
+    /// The time of day.
+    type Clock: Clock;
+}
+
+/// The ports of one node, open.
+pub struct Outer<P: Ports> {
+    /// Where log and state lie.
+    pub disk: P::Disk,
+    /// The way to other nodes.
+    pub link: P::Link,
+    /// The Stellar network, the signer and the clock; `None` for a node that never settles.
+    pub settlement: Option<Outside<P::Ledger, P::Signer, P::Clock>>,
+    /// The time of day.
+    pub clock: P::Clock,
+}
+
+/// Raft's timers, in milliseconds. The same on every node: the longest election timeout is the leader's lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// How often an idle leader beats.
+    pub heartbeat_ms: u64,
+    /// The least a follower waits before it asks for votes.
+    pub election_timeout_min_ms: u64,
+    /// The most it waits; also the leader's lease.
+    pub election_timeout_max_ms: u64,
+}
+
+/// What a node is told, already validated.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Who it is.
+    pub whoami: Whoami,
+    /// The voters of a new cluster.
+    pub members: BTreeMap<NodeId, NodeInfo>,
+    /// Raft's timers.
+    pub timers: Timers,
+    /// Log entries between snapshots.
+    pub snapshot_entries: u64,
+    /// How Raft uses the link.
+    pub raft_link: RaftLinkOptions,
+    /// The door's limits.
+    pub ingress: IngressLimits,
+    /// How the executor paces itself.
+    pub settlement: Settings,
+}
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Its data cannot be opened.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A setting is out of its bounds.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Raft refuses its configuration or its stored state.
+    #[error("raft does not start: {0}")]
+    Raft(String),
+}
+
+/// A running node. Clones are the same node.
+pub struct Node<P: Ports> {
+    inner: Arc<Inner<P>>,
+}
+
+impl<P: Ports> Clone for Node<P> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+struct Inner<P: Ports> {
+    raft: Group<P::Runtime, P::Disk>,
+    ingress: Ingress<P::Runtime, P::Disk, P::Link, P::Clock>,
+    reads: Reads<P::Runtime, P::Disk, P::Link>,
+    gate: Gate,
+    options: NodeOptions,
+}
+
+/// What serves a node's peers.
+pub type PeerHandler<P> = RaftService<
+    <P as Ports>::Runtime,
+    StateStore<<P as Ports>::Runtime, <P as Ports>::Disk>,
+    <P as Ports>::Link,
+    <P as Ports>::Disk,
+    PeerDoor<P>,
+>;
+
+fn raft_config(options: &NodeOptions) -> Result<Arc<Config>, StartError> {
+    let Timers {
+        heartbeat_ms,
+        election_timeout_min_ms,
+        election_timeout_max_ms,
+    } = options.timers;
+    let config = Config {
+        cluster_name: options.whoami.cluster_id.clone(),
+        heartbeat_interval: heartbeat_ms,
+        election_timeout_min: election_timeout_min_ms,
+        election_timeout_max: election_timeout_max_ms,
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
+        max_in_snapshot_log_to_keep: options.snapshot_entries / 4,
+        purge_batch_size: 256,
+        max_payload_entries: 64,
+        install_snapshot_timeout: 60_000,
+        ..Config::default()
+    };
+    config
+        .validate()
+        .map(Arc::new)
+        .map_err(|error| StartError::Raft(error.to_string()))
+}
+
+impl<P: Ports> Node<P> {
+    /// Opens the data, starts Raft, the door, the reads and the executor. The handler answers peers from the
+    /// moment the caller serves it.
+    ///
+    /// # Errors
+    /// Every [`StartError`]; nothing keeps running then.
+    pub async fn start(
+        options: NodeOptions,
+        outer: Outer<P>,
+    ) -> Result<(Self, Arc<PeerHandler<P>>), StartError> {
+        let config = raft_config(&options)?;
+        let log = LogStore::<P::Runtime, _>::open(outer.disk.open("log", Purpose::Log)?)?;
+        let store = StateStore::<P::Runtime, _>::open(outer.disk.clone())?;
+        let node_id = options.whoami.node_id;
+        let factory = RaftFactory::<P::Runtime, _, _>::new(
+            node_id,
+            outer.link.clone(),
+            outer.disk.clone(),
+            options.raft_link,
+        );
+        let raft = Raft::new(node_id, config, factory, log, store.clone())
+            .await
+            .map_err(|error| StartError::Raft(error.to_string()))?;
+        let gate = Gate::default();
+        let ingress = Ingress::open(
+            raft.clone(),
+            outer.link.clone(),
+            outer.clock.clone(),
+            gate.clone(),
+            options.ingress,
+        );
+        let reads = Reads::open(
+            options.whoami.clone(),
+            raft.clone(),
+            store,
+            outer.link.clone(),
+            options.ingress.answer_within,
+        );
+        let detector = DetectorOptions {
+            beat_interval: Duration::from_millis(options.timers.heartbeat_ms),
+            ..DetectorOptions::default()
+        };
+        let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
+        let snapshot_idle = options.raft_link.snapshot_idle;
+        let node = Self {
+            inner: Arc::new(Inner {
+                raft: raft.clone(),
+                ingress,
+                reads,
+                gate,
+                options,
+            }),
+        };
+        let door = PeerDoor::new(&node);
+        let handler = RaftService::new(raft, heart, outer.disk, door, snapshot_idle)?;
+        if let Some(outside) = outer.settlement {
+            node.start_executor(outside)?;
+        }
+        Ok((node, Arc::new(handler)))
+    }
+
+    fn start_executor(
+        &self,
+        outside: Outside<P::Ledger, P::Signer, P::Clock>,
+    ) -> Result<(), StartError> {
+        self.inner.options.settlement.clone().validated()?;
+        let watching = term::run_terms(self.clone(), outside);
+        drop(P::Runtime::spawn(watching));
+        Ok(())
+    }
+
+    /// Makes a new cluster of the configured members, unless this node already belongs to one.
+    ///
+    /// # Errors
+    /// What Raft says, for the log.
+    pub async fn initialize(&self) -> Result<(), String> {
+        let raft = &self.inner.raft;
+        if raft
+            .is_initialized()
+            .await
+            .map_err(|error| error.to_string())?
+        {
+            return Ok(());
+        }
+        raft.initialize(self.inner.options.members.clone())
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Whether this node already belongs to a cluster.
+    ///
+    /// # Errors
+    /// What Raft says.
+    pub async fn is_initialized(&self) -> Result<bool, String> {
+        self.inner
+            .raft
+            .is_initialized()
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Whether writes are refused, and why.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.inner.gate.clone()
+    }
+
+    /// Hands leadership to `to`, or to the voter whose log is furthest, and waits until another node leads.
+    ///
+    /// # Errors
+    /// In words: this node does not lead, nobody can take over, or nobody did within `limit`.
+    pub async fn transfer_leadership(
+        &self,
+        to: Option<NodeId>,
+        limit: Duration,
+    ) -> Result<(), String> {
+        let status = self.status();
+        if !self.inner.raft.is_leader() {
+            return Err(format!("node {} does not lead", status.node_id));
+        }
+        let others = status
+            .members
+            .iter()
+            .filter(|member| member.node_id != status.node_id)
+            .filter(|member| to.is_none_or(|to| to == member.node_id));
+        let target = others
+            .max_by_key(|member| member.matched_index)
+            .ok_or_else(|| match to {
+                Some(to) => format!("node {to} is not another member"),
+                None => "there is no other member".to_owned(),
+            })?
+            .node_id;
+        let mut metrics = self.inner.raft.server_metrics();
+        self.inner
+            .raft
+            .trigger()
+            .transfer_leader(target)
+            .await
+            .map_err(|error| error.to_string())?;
+        let own = status.node_id;
+        let moved = async {
+            loop {
+                let leader = metrics.borrow_and_update().current_leader;
+                if leader.is_some_and(|leader| leader != own) {
+                    return;
+                }
+                if metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        P::Runtime::timeout(limit, moved)
+            .await
+            .map_err(|_| format!("node {target} did not take over within {limit:?}"))
+    }
+
+    /// Writes a snapshot now.
+    ///
+    /// # Errors
+    /// What Raft says.
+    pub async fn snapshot(&self) -> Result<(), String> {
+        self.inner
+            .raft
+            .trigger()
+            .snapshot()
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Refuses new callers, answers those admitted, hands leadership over; then the caller may stop the rest.
+    pub async fn drain(&self, limit: Duration) {
+        self.inner.gate.drain();
+        let answered = async {
+            while self.inner.ingress.admitted() > 0 {
+                P::Runtime::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if P::Runtime::timeout(limit / 2, answered).await.is_err() {
+            tracing::warn!("callers still waited when the node stopped");
+        }
+        if self.inner.raft.is_leader()
+            && let Err(reason) = self.transfer_leadership(None, limit / 2).await
+        {
+            tracing::warn!(%reason, "leadership not handed over");
+        }
+    }
+
+    /// Stops Raft; the log and the state are as durable as they were acknowledged.
+    pub async fn stop(&self) {
+        if let Err(error) = self.inner.raft.shutdown().await {
+            tracing::error!(%error, "raft did not stop cleanly");
+        }
+    }
+
+    /// Resolves when Raft stopped by itself, with the reason: the disk failed or a record is corrupt.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.inner.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_and_update().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "raft ended".to_owned();
+            }
+        }
+    }
+
+    fn leads(&self) -> Option<u64> {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.state == ServerState::Leader).then_some(metrics.vote.leader_id.term)
+    }
+}
+
+impl<P: Ports> Gateway for Node<P> {
+    type Disk = P::Disk;
+
+    async fn propose(&self, commands: Vec<Command>) -> Vec<Result<Reply, Failure>> {
+        self.inner.ingress.propose(commands, Origin::Caller).await
+    }
+
+    async fn read(&self, freshness: Freshness) -> Result<View<P::Disk>, Failure> {
+        self.inner.reads.read(freshness).await
+    }
+
+    fn status(&self) -> ClusterView {
+        self.inner.reads.status(self.inner.gate.reason())
+    }
+
+    async fn applied_past(&self, seen: Index) {
+        self.inner.reads.applied_past(seen).await;
+    }
+}
+
+/// The executor of one term.
+type TermExecutor<P> = Executor<
+    <P as Ports>::Runtime,
+    inside::Inside<P>,
+    <P as Ports>::Ledger,
+    <P as Ports>::Signer,
+    <P as Ports>::Clock,
+>;
+
+fn term_executor<P: Ports>(
+    node: &Node<P>,
+    outside: Outside<P::Ledger, P::Signer, P::Clock>,
+) -> Result<TermExecutor<P>, SettingsError> {
+    let inside = inside::Inside::new(node.clone());
+    Executor::new(inside, outside, node.inner.options.settlement.clone())
+}
+
+/// The network of a passphrase, for `Outside`.
+#[must_use]
+pub fn network(passphrase: &str) -> Network {
+    Network::from_passphrase(passphrase)
+}
