@@ -4,8 +4,10 @@
 #![expect(clippy::panic, reason = "a failed test panics")]
 
 mod accounts;
+mod canon;
 mod form;
 mod laws;
 mod ledger;
+mod outcomes;
 mod payments;
 mod world;
