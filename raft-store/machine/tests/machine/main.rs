@@ -4,6 +4,8 @@
 #![expect(clippy::panic, reason = "a failed test panics")]
 
 mod accounts;
+mod attempts;
+mod bench;
 mod canon;
 mod form;
 mod laws;

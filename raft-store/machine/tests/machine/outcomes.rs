@@ -1,170 +1,13 @@
-//! Attempts and what the ledger did with them, case by case.
+//! What the ledger did with an attempt, case by case.
 
-use stellara_machine::command::{
-    AttemptOutcome, Command, FormBatch, OperationResult, Policy, RecordAttempt, RecordOutcome,
-    Refusal,
-};
-use stellara_machine::decision::{AttemptFate, Batch, BatchStage, Ending, Rejection, Reply, Stage};
-use stellara_machine::ids::{AttemptNo, BatchId, Hash};
+use stellara_machine::command::{AttemptOutcome, OperationResult, Refusal};
+use stellara_machine::decision::{AttemptFate, BatchStage, Ending, Rejection, Stage};
+use stellara_machine::ids::AttemptNo;
 use stellara_machine::limits::ATTEMPTS_MAX;
-use stellara_machine::units::{AccountSequence, Lane, LedgerSeq, Stroops};
+use stellara_machine::units::{AccountSequence, Stroops};
 
-use crate::world::{World, channel, set_policy, submit};
-
-const FEE: Stroops = Stroops(400);
-const LEDGER: LedgerSeq = LedgerSeq(9);
-
-/// A batch of three payments on the only channel.
-struct Bench {
-    world: World,
-    id: BatchId,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::with_policy(Policy {
-            retries_max: 2,
-            ..Policy::default()
-        })
-    }
-
-    fn with_policy(policy: Policy) -> Self {
-        let mut world = World::with_channels(1);
-        assert!(world.one(set_policy(0, policy)).is_ok());
-        world.entry(["a", "b", "c"].map(|key| submit(key, Lane::High)).to_vec());
-        let id = form(&mut world);
-        Self { world, id }
-    }
-
-    fn batch(&self) -> &Batch {
-        match self.world.state.batches().get(&self.id) {
-            Some(batch) => batch,
-            None => panic!(
-                "the batch ended: {:?}",
-                self.world.store.ended.get(&self.id)
-            ),
-        }
-    }
-
-    fn ended(&self) -> &BatchStage {
-        assert!(
-            !self.world.state.batches().contains_key(&self.id),
-            "{:?}",
-            self.batch()
-        );
-        &self.world.store.ended[&self.id].stage
-    }
-
-    /// The next attempt with this inner transaction; its bounds follow from it.
-    fn attempt(&self, inner: u8) -> RecordAttempt {
-        let batch = self.batch();
-        let no = batch.attempts.last().map_or(1, |last| last.attempt.0 + 1);
-        RecordAttempt {
-            batch: self.id,
-            attempt: AttemptNo(no),
-            channel: batch.channel,
-            sequence: batch.sequence,
-            inner_hash: Hash([inner; 32]),
-            outer_hash: Hash([u8::try_from(no).unwrap_or(0); 32]),
-            time_bound_s: 60,
-            ledger_bound: LedgerSeq(100),
-            fee_max: FEE,
-            envelope: vec![1],
-        }
-    }
-
-    #[track_caller]
-    fn send(&mut self, inner: u8) {
-        let attempt = self.attempt(inner);
-        self.check_attempt(attempt, Ok(Reply::AttemptRecorded));
-        assert_eq!(self.batch().stage, BatchStage::InFlight);
-    }
-
-    #[track_caller]
-    fn check_attempt(&mut self, attempt: RecordAttempt, expected: Result<Reply, Rejection>) {
-        assert_eq!(self.world.one(Command::RecordAttempt(attempt)), expected);
-    }
-
-    fn tell(&mut self, attempt: u16, outcome: AttemptOutcome) -> Result<Reply, Rejection> {
-        let attempt = AttemptNo(attempt);
-        let record = RecordOutcome {
-            batch: self.id,
-            attempt,
-            outcome,
-        };
-        self.world.one(Command::RecordOutcome(record))
-    }
-
-    #[track_caller]
-    fn told(&mut self, attempt: u16, outcome: AttemptOutcome) {
-        assert_eq!(self.tell(attempt, outcome), Ok(Reply::OutcomeRecorded));
-    }
-
-    #[track_caller]
-    fn refuse(&mut self, attempt: u16, refusal: Refusal) {
-        self.told(attempt, AttemptOutcome::Refused(refusal));
-    }
-
-    /// The channel's last sequence, and whether it is free.
-    #[track_caller]
-    fn check_channel(&self, sequence: i64, free: usize) {
-        let account = &self.world.state.accounts()[&channel(0)];
-        assert_eq!(account.sequence, AccountSequence(sequence));
-        assert_eq!(self.world.state.free_channels().len(), free);
-    }
-
-    /// Stage and failures of the payments, in a word each.
-    #[track_caller]
-    fn check_payments(&self, expected: [(&str, u16); 3]) {
-        let statuses = self.world.store.statuses.values();
-        let found: Vec<_> = statuses
-            .map(|status| (status.stage.word(), status.failures))
-            .collect();
-        assert_eq!(found, expected);
-    }
-}
-
-fn form(world: &mut World) -> BatchId {
-    let Some(group) = world.state.due(world.time) else {
-        panic!("nothing is due")
-    };
-    match world.one(Command::FormBatch(FormBatch { group })) {
-        Ok(Reply::BatchFormed { batch }) => batch,
-        other => panic!("no batch: {other:?}"),
-    }
-}
-
-/// On the ledger in truth too, which the world compares with.
-fn applied(bench: &mut Bench, envelope: usize) -> AttemptOutcome {
-    bench
-        .world
-        .ledger
-        .include(envelope, &crate::ledger::Included::Applied);
-    AttemptOutcome::Applied {
-        ledger: LEDGER,
-        fee_charged: FEE,
-    }
-}
-
-fn failed(operations: Vec<OperationResult>) -> AttemptOutcome {
-    AttemptOutcome::AppliedFailed {
-        ledger: LEDGER,
-        fee_charged: FEE,
-        operations,
-    }
-}
-
-fn terminal() -> Refusal {
-    Refusal::Terminal {
-        code: "tx_bad_auth".into(),
-    }
-}
-
-fn fee(needed: i64) -> Refusal {
-    Refusal::InsufficientFee {
-        fee_needed: Stroops(needed),
-    }
-}
+use crate::bench::{Bench, FEE, LEDGER, applied, failed, fee, form, terminal};
+use crate::world::channel;
 
 #[test]
 fn an_applied_attempt_settles_the_batch() {
@@ -447,79 +290,15 @@ fn a_lost_sequence_is_replaced_on_the_same_channel() {
 }
 
 #[test]
-fn an_attempt_must_fit_its_batch() {
-    let mut bench = Bench::new();
-    let good = bench.attempt(1);
-    let out_of_order = |expected| Err(Rejection::AttemptOutOfOrder { expected });
-    let mut check = |edit: fn(&mut RecordAttempt), expected| {
-        let mut attempt = good.clone();
-        edit(&mut attempt);
-        bench.check_attempt(attempt, expected);
-    };
-    check(
-        |attempt| attempt.attempt = AttemptNo(2),
-        out_of_order(AttemptNo(1)),
-    );
-    let batch = BatchId(1);
-    check(
-        |attempt| attempt.batch = BatchId(1),
-        Err(Rejection::BatchUnknown { batch }),
-    );
-    let (channel, sequence) = (channel(0), AccountSequence(1));
-    let mismatch = || Err(Rejection::SequenceMismatch { channel, sequence });
-    check(|attempt| attempt.sequence = AccountSequence(2), mismatch());
-    check(
-        |attempt| attempt.channel = crate::world::channel(1),
-        mismatch(),
-    );
-    check(|_| {}, Ok(Reply::AttemptRecorded));
-    check(|_| {}, Ok(Reply::AttemptRecorded));
-    assert_eq!(
-        bench.batch().attempts.len(),
-        1,
-        "the same attempt is stored once"
-    );
-    let refused = bench.tell(2, AttemptOutcome::Expired);
-    assert_eq!(refused, out_of_order(AttemptNo(1)));
-}
-
-#[track_caller]
-fn check_field(field: &str, edit: fn(&mut RecordAttempt)) {
-    let mut bench = Bench::new();
-    bench.send(1);
-    let mut attempt = bench.attempt(1);
-    edit(&mut attempt);
-    match bench.world.one(Command::RecordAttempt(attempt)) {
-        Err(Rejection::Field { field: found, .. }) => assert_eq!(found, field),
-        other => panic!("taken: {other:?}"),
-    }
-}
-
-#[test]
-fn an_attempt_has_bounds_a_bid_and_bytes() {
-    check_field("envelope", |attempt| attempt.envelope.clear());
-    check_field("envelope", |attempt| attempt.envelope = vec![1; 65_537]);
-    check_field("time_bound_s", |attempt| attempt.time_bound_s = 0);
-    check_field("time_bound_s", |attempt| attempt.time_bound_s = 61);
-    check_field("ledger_bound", |attempt| {
-        attempt.ledger_bound = LedgerSeq(0)
-    });
-    check_field("fee_max", |attempt| attempt.fee_max = Stroops(0));
-    check_field("fee_max", |attempt| attempt.fee_max = Stroops(400_001));
-}
-
-#[test]
 fn a_payment_that_goes_back_says_why() {
     let mut bench = Bench::new();
     bench.send(1);
     bench.told(1, failed(vec![]));
     for status in bench.world.store.statuses.values() {
-        match &status.stage {
-            Stage::Queued { not_before, reason } => {
-                assert_eq!(reason, "tx_failed");
-                assert!(*not_before > status.at);
-            }
-            other => panic!("not queued: {other:?}"),
-        }
+        let Stage::Queued { not_before, reason } = &status.stage else {
+            panic!("not queued: {status:?}")
+        };
+        assert_eq!(reason, "tx_failed");
+        assert!(*not_before > status.at);
     }
 }
