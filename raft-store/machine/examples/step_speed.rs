@@ -118,7 +118,7 @@ fn submission(entry: u64, offset: u64) -> Command {
             },
             asset: Asset::Native,
             amount: Stroops(10_000_000),
-            memo: if offset % 4 == 0 {
+            memo: if offset.is_multiple_of(4) {
                 Memo::Text(format!("invoice {}", offset % 100))
             } else {
                 Memo::None

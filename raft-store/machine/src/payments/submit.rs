@@ -56,6 +56,21 @@ pub fn decide(
     };
     check_room(state, &group)?;
 
+    Ok(accept(ctx, submit, group, fingerprint))
+}
+
+/// The payment, its key and its place, all from one moment.
+fn accept(
+    ctx: &Context<'_, '_>,
+    submit: &SubmitPayment,
+    group: GroupKey,
+    fingerprint: u128,
+) -> Decision {
+    let SubmitPayment {
+        developer,
+        key,
+        body,
+    } = submit;
     let id = PaymentId::fresh(ctx.index, ctx.offset);
     let accepted_at = ctx.now;
     let payment = Payment {
@@ -63,13 +78,8 @@ pub fn decide(
         developer: *developer,
         key: key.clone(),
         body: PaymentBody {
-            treasury: Some(treasury),
-            destination: body.destination,
-            asset: body.asset,
-            amount: body.amount,
-            memo: body.memo.clone(),
-            lane: body.lane,
-            reference: body.reference.clone(),
+            treasury: Some(group.treasury),
+            ..body.clone()
         },
         accepted_at,
     };
@@ -84,7 +94,7 @@ pub fn decide(
         not_before: accepted_at,
         failures: 0,
     };
-    Ok(Decision {
+    Decision {
         changes: vec![
             Change::PutPayment(payment),
             Change::PutKey(*developer, key.clone(), record),
@@ -94,7 +104,7 @@ pub fn decide(
             payment: id,
             acceptance: Acceptance::New,
         },
-    })
+    }
 }
 
 fn known_key(known: &KeyRecord, fingerprint: u128) -> Result<Decision, Rejection> {

@@ -115,11 +115,13 @@ fn a_batch_takes_the_oldest() {
     assert!(taken.eq((0..100).map(|offset| PaymentId::fresh(Index(2), offset))));
 }
 
+type Edit = fn(&mut Policy);
+
 #[test]
 fn a_policy_moves_the_deadlines() {
     let mut world = waiting(3, Lane::Low);
     assert_eq!(world.state.next_due_at(), Some(UnixMs(START.0 + 10_000)));
-    let edits: [(fn(&mut Policy), u64); 4] = [
+    let edits: [(Edit, u64); 4] = [
         (|policy| policy.batch_timeout_ms = 1_000, 2_000),
         (|policy| policy.batch_size_min = 3, 5_000),
         (

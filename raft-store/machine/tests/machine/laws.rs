@@ -175,26 +175,9 @@ impl History {
 
     fn happens(&mut self, happening: &Happening) {
         match happening {
-            Happening::Submit { key, lane, memo } => {
-                let lane = Lane::from_number(*lane).unwrap_or_default();
-                let mut body = body(lane);
-                body.memo = if *memo { Memo::Id(1) } else { Memo::None };
-                let submit = submission(&format!("key {key}"), body);
-                self.pending.push(Command::SubmitPayment(submit));
-            }
+            Happening::Submit { key, lane, memo } => self.submit(*key, *lane, *memo),
             Happening::Cancel { payment, developer } => self.cancel(*payment, *developer),
-            Happening::Form { which } => {
-                let groups: Vec<GroupKey> = self.world.state.groups().keys().cloned().collect();
-                // Mostly one that is due, else whatever waits.
-                let due = self
-                    .world
-                    .state
-                    .due(self.world.time)
-                    .filter(|_| which % 4 != 0);
-                let group = due.or(pick(&groups, *which).cloned());
-                let form = group.map(|group| Command::FormBatch(FormBatch { group }));
-                self.pending.extend(form);
-            }
+            Happening::Form { which } => self.form(*which),
             Happening::Attempt {
                 batch,
                 kind,
@@ -250,6 +233,27 @@ impl History {
             }
             Happening::Flush => self.flush(),
         }
+    }
+
+    fn submit(&mut self, key: u8, lane: u8, memo: bool) {
+        let lane = Lane::from_number(lane).unwrap_or_default();
+        let mut body = body(lane);
+        body.memo = if memo { Memo::Id(1) } else { Memo::None };
+        let submit = submission(&format!("key {key}"), body);
+        self.pending.push(Command::SubmitPayment(submit));
+    }
+
+    /// Mostly a batch that is due, else one of whatever waits.
+    fn form(&mut self, which: u8) {
+        let groups: Vec<GroupKey> = self.world.state.groups().keys().cloned().collect();
+        let due = self
+            .world
+            .state
+            .due(self.world.time)
+            .filter(|_| !which.is_multiple_of(4));
+        let group = due.or(pick(&groups, which).cloned());
+        self.pending
+            .extend(group.map(|group| Command::FormBatch(FormBatch { group })));
     }
 
     /// A known payment, or one that this very entry is about to make.

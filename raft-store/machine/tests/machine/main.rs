@@ -4,8 +4,12 @@
 #![expect(clippy::panic, reason = "a failed test panics")]
 
 mod accounts;
+mod attempts;
+mod bench;
+mod canon;
 mod form;
 mod laws;
 mod ledger;
+mod outcomes;
 mod payments;
 mod world;
