@@ -61,6 +61,7 @@ impl Case {
             })
             .collect();
         let batch = Batch {
+            ending: None,
             id: BatchId(9),
             group: GroupKey {
                 treasury,

@@ -8,8 +8,8 @@ use stellara_machine::command::{
     RecordOutcome, Refusal,
 };
 use stellara_machine::decision::{
-    Account, AttemptSummary, Batch, BatchPayment, BatchStage, Effect, Payment, Rejection, Reply,
-    Trigger,
+    Account, AttemptFate, AttemptSummary, Batch, BatchPayment, BatchStage, Effect, Payment,
+    Rejection, Reply, Trigger,
 };
 use stellara_machine::ids::{
     AccountId, AttemptNo, BatchId, Destination, DeveloperId, IdempotencyKey, Index, PaymentId,
@@ -80,6 +80,7 @@ impl FakeCluster {
         lent.lent_to = Some(id);
         let sequence = lent.sequence.next().unwrap();
         let batch = Batch {
+            ending: None,
             id,
             group,
             payments: payments.iter().map(place).collect(),
@@ -190,6 +191,7 @@ impl State {
             });
         }
         batch.attempts.push(AttemptSummary {
+            fate: AttemptFate::Open,
             attempt: attempt.attempt,
             inner_hash: attempt.inner_hash,
             outer_hash: attempt.outer_hash,
