@@ -75,7 +75,10 @@ pub(crate) fn families(purpose: Purpose) -> Vec<ColumnFamilyDescriptor> {
         };
         ColumnFamilyDescriptor::new(space.name(), options)
     };
-    let default = ColumnFamilyDescriptor::new("default", Options::default());
+    // It stays empty; its memtable's size counts in how much of a log is preallocated.
+    let mut empty = Options::default();
+    empty.set_write_buffer_size(MIB);
+    let default = ColumnFamilyDescriptor::new("default", empty);
     Space::ALL
         .into_iter()
         .map(family)

@@ -150,10 +150,10 @@ fn child_of_the_kill_test() {
     let first = numbers(&log, Space::Entries)
         .last()
         .map_or(0, |last| last + 1);
-    let mut to_apply = applied(&state).map_or(0, |last| last + 1);
+    let first_to_apply = applied(&state).map_or(0, |last| last + 1);
     let mut waiting = VecDeque::new();
     println!();
-    for number in first.. {
+    for (to_apply, number) in (first_to_apply..).zip(first..) {
         waiting.push_back((number, log.commit(entry(number))));
         if waiting.len() == WAITING {
             let (number, committed) = waiting.pop_front().unwrap();
@@ -165,7 +165,6 @@ fn child_of_the_kill_test() {
             block_on(state.flush()).unwrap();
             say("flushed", to_apply);
         }
-        to_apply += 1;
         if number % 500 == 499 {
             let mut purge = Batch::default();
             purge.delete_range(

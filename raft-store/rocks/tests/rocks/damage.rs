@@ -1,6 +1,8 @@
 //! Damage to files: torn ends are forgiven, everything else is named.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use futures_executor::block_on;
@@ -55,6 +57,19 @@ fn a_flip_anywhere_in_the_log_is_found() {
     }
 }
 
+/// The later records tell, even when the watermark's last note was lost with the power.
+#[test]
+fn a_flip_with_records_behind_it_is_found_without_the_watermark() {
+    for part in 0..8 {
+        let (file, found) = reopen_log(|file, bytes| {
+            fs::remove_file(file.with_file_name("SYNCED")).unwrap();
+            let at = bytes.len() * part / 16 + 8;
+            bytes[at] ^= 0x10;
+        });
+        assert_names(&file, found);
+    }
+}
+
 #[test]
 fn a_flip_in_the_last_record_is_found() {
     let (file, found) = reopen_log(|_, bytes| *bytes.last_mut().unwrap() ^= 1);
@@ -101,11 +116,11 @@ fn a_torn_end_after_the_last_note_is_forgiven() {
 }
 
 #[test]
-fn a_log_that_reuses_its_files_opens() {
+fn a_log_that_reuses_its_files_opens_and_is_checked() {
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path());
     let mut engine = log(&disk);
-    let mut written = 0..;
+    let (mut written, mut names) = (0.., BTreeMap::new());
     for round in 0..4 {
         for _ in 0..48 {
             let number: u64 = written.next().unwrap();
@@ -113,6 +128,13 @@ fn a_log_that_reuses_its_files_opens() {
             batch.put(Space::Rows, b"last", number.to_be_bytes());
             batch.put(Space::Payments, number.to_be_bytes(), vec![7; 1024 * 1024]);
             block_on(engine.commit(batch)).unwrap();
+            for file in files(&folder.path().join("log"), ".log") {
+                // A file may be renamed between the listing and this look at it.
+                if let Ok(found) = fs::metadata(&file) {
+                    let known: &mut BTreeSet<_> = names.entry(found.ino()).or_default();
+                    known.insert(file);
+                }
+            }
         }
         let last = engine.get(Space::Rows, b"last").unwrap().unwrap();
         if round % 2 == 1 {
@@ -125,6 +147,10 @@ fn a_log_that_reuses_its_files_opens() {
         assert_eq!(engine.get(Space::Rows, b"last"), Ok(Some(last.clone())));
         assert!(engine.get(Space::Payments, &last).unwrap().is_some());
     }
+    assert!(
+        names.values().any(|known| known.len() > 1),
+        "no file was reused"
+    );
 }
 
 /// Applies and flushes rows twice, closes, changes the folder, opens and reads.

@@ -100,10 +100,10 @@ fn is_full(result: &Result<(), EngineError>) -> bool {
 
 #[test]
 fn the_log_refuses_before_it_is_full_and_goes_on_after() {
-    let Some(small) = Small::mount(96) else {
+    let Some(small) = Small::mount(256) else {
         return;
     };
-    let disk = open(&small, 24);
+    let disk = open(&small, 128);
     let engine = disk.open("log", Purpose::Log).unwrap();
     let (count, error) = fill(|batch| block_on(engine.commit(batch)));
     assert!(matches!(error, EngineError::DiskFull { .. }), "{error:?}");
