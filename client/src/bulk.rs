@@ -86,7 +86,7 @@ impl Client {
         &self,
         payments: S,
         options: BulkOptions,
-    ) -> impl Stream<Item = Result<Accepted, ClientError>> + Send
+    ) -> impl Stream<Item = Result<Accepted, ClientError>> + Send + use<S>
     where
         S: Stream<Item = SubmitPaymentRequest> + Send,
     {
