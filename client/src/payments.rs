@@ -92,7 +92,6 @@ impl Client {
         let mut backoff = Backoff::default();
         while !batch.open.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let sent = batch.request();
             let response = self
                 .with_deadline(left)
                 .call(
@@ -100,7 +99,7 @@ impl Client {
                         idempotency_key: "",
                     },
                     |attempt| {
-                        let request = attempt.request(sent.clone());
+                        let request = attempt.request(batch.request());
                         let mut payments = attempt.payments();
                         async move { payments.submit_payments(request).await }
                     },
@@ -212,8 +211,8 @@ fn with_key(payment: &SubmitPaymentRequest) -> Cow<'_, SubmitPaymentRequest> {
 }
 
 /// A call of many payments and what is known of each.
-struct Batch {
-    payments: Vec<SubmitPaymentRequest>,
+struct Batch<'a> {
+    payments: Vec<Cow<'a, SubmitPaymentRequest>>,
     results: Vec<Option<Result<Accepted, ClientError>>>,
     /// By payment: how its last attempt failed, for when no time is left.
     failures: Vec<Option<(Failure, Fate)>>,
@@ -221,10 +220,10 @@ struct Batch {
     open: Vec<usize>,
 }
 
-impl Batch {
-    fn new(payments: &[SubmitPaymentRequest]) -> Self {
+impl<'a> Batch<'a> {
+    fn new(payments: &'a [SubmitPaymentRequest]) -> Self {
         Self {
-            payments: payments.iter().map(|p| with_key(p).into_owned()).collect(),
+            payments: payments.iter().map(with_key).collect(),
             results: vec![None; payments.len()],
             failures: vec![None; payments.len()],
             open: (0..payments.len()).collect(),
@@ -236,7 +235,7 @@ impl Batch {
             payments: self
                 .open
                 .iter()
-                .map(|at| self.payments[*at].clone())
+                .map(|at| SubmitPaymentRequest::clone(&self.payments[*at]))
                 .collect(),
         }
     }

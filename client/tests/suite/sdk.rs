@@ -1,12 +1,13 @@
 //! Single calls: retries, failover, hints, keys, deadlines.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use stellara_client::api::{
     ErrorCode, ErrorDetail, GetPaymentRequest, ListPaymentsRequest, PaymentStage,
 };
 use stellara_client::{ClientError, Discovery};
+use tokio::time::Instant;
 
 use crate::fake::{Cluster, Script, detail, payment};
 
