@@ -27,6 +27,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
