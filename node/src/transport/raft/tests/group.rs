@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Raft, ReadPolicy};
 use openraft_rt_tokio::TokioRuntime;
 use stellara_machine::units::UnixMs;
 use stellara_proto::v1::peer;
@@ -176,6 +176,15 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     assert!(timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
 }
 
+/// A new leader takes no writes before a quorum has answered it once: openraft refuses them as `LeaseExpired`.
+async fn until_confirmed(leader: &Node) {
+    until("a quorum has confirmed the leader", async || {
+        let confirmed = leader.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        confirmed.await.is_ok()
+    })
+    .await;
+}
+
 async fn leader_of(nodes: &[Node]) -> u64 {
     let mut leader = None;
     until("all agree on a leader", async || {
@@ -187,7 +196,9 @@ async fn leader_of(nodes: &[Node]) -> u64 {
         leader.is_some() && seen.iter().all(|other| *other == leader)
     })
     .await;
-    leader.unwrap()
+    let leader = leader.unwrap();
+    until_confirmed(by_id(nodes, leader)).await;
+    leader
 }
 
 fn by_id(nodes: &[Node], node_id: u64) -> &Node {
@@ -240,6 +251,7 @@ async fn a_group_elects_replicates_and_hands_over() {
         next.raft.current_leader().await == Some(next.node_id) && next.raft.is_leader()
     })
     .await;
+    until_confirmed(next).await;
     next.write(vec![1]).await;
     stop_all(nodes).await;
 }
