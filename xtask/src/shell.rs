@@ -115,7 +115,6 @@ pub fn output(command: &mut Command) -> Result<String, ShellError> {
     })
 }
 
-
 /// The program's file on the PATH.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
