@@ -2,8 +2,10 @@
 //!
 //! The outside world is behind `ports`; whatever runs as a task takes time and spawning from one runtime interface.
 
+pub mod api;
 pub mod certs;
 pub mod executor;
 pub mod gateway;
+pub mod http;
 pub mod ports;
 pub mod transport;
