@@ -19,7 +19,7 @@ const DENY_VERSION: &str = "0.20.2";
 #[derive(clap::Args)]
 pub struct Args {
     /// Also install cargo-deny from crates.io; takes minutes
-    #[arg(long, env = "STELLARA_WITH_DENY")]
+    #[arg(long, env = "XTASK_WITH_DENY")]
     with_deny: bool,
 }
 
