@@ -138,6 +138,8 @@ fn tolerate(missing: &[Need], error: ShellError) -> Result<(), SetupError> {
 fn apt(args: &[&str]) -> Result<(), ShellError> {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+    // Our stdout is for results.
+    command.stdout(std::io::stderr());
     eprintln!("$ {}", shell::line(&command));
     shell::run(&mut command)
 }
