@@ -15,7 +15,7 @@ mod reads;
 pub mod serve;
 mod submit;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod too_large;
 mod watch;
 

@@ -18,7 +18,7 @@ use super::format;
 use super::serve::{ApiOptions, ServeError, serve};
 
 mod bad;
-mod fake;
+pub(crate) mod fake;
 mod lists;
 mod port;
 mod streams;

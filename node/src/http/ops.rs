@@ -25,6 +25,9 @@ use crate::api::cluster::totals;
 use crate::api::readiness::{self, NotReady};
 use crate::gateway::{ClusterView, Freshness, Gateway, Role, Suffrage};
 
+#[cfg(test)]
+mod tests;
+
 /// How long a stop waits for the requests that run.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Bounds of the histograms' buckets, in seconds: from one disk's sync to an election.
