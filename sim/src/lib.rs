@@ -6,3 +6,4 @@
 
 pub mod fake;
 pub mod runtime;
+pub mod world;
