@@ -32,10 +32,13 @@ use crate::runtime::{
 
 pub mod check;
 pub mod client;
+pub mod load;
 mod money;
+mod roster;
 
 pub use check::Violation;
 pub use money::{Funds, payment_intent};
+pub use roster::Roster;
 
 const STARTED: EventKind = EventKind::new("node-start");
 const CRASHED: EventKind = EventKind::new("node-crash");
@@ -159,7 +162,7 @@ pub struct World {
     ledger: SimLedger,
     funds: Funds,
     disks: BTreeMap<NodeId, MemoryDisk>,
-    running: BTreeMap<NodeId, Node<SimPorts>>,
+    roster: Roster,
 }
 
 impl World {
@@ -181,7 +184,7 @@ impl World {
             ledger,
             funds,
             disks: BTreeMap::new(),
-            running: BTreeMap::new(),
+            roster: Roster::default(),
             options,
         };
         for node_id in world.node_ids() {
@@ -199,10 +202,9 @@ impl World {
     }
 
     async fn initialize(&self) -> Result<(), WorldError> {
-        let Some((node_id, first)) = self.running.iter().next() else {
+        let Some((node_id, first)) = self.roster.running().into_iter().next() else {
             return Err(WorldError::Initialize("there is no node".to_owned()));
         };
-        let (node_id, first) = (*node_id, first.clone());
         spawn_on(NodeTag(node_id), async move { first.initialize().await })
             .await
             .map_err(|_| WorldError::Crashed { node_id })?
@@ -217,8 +219,8 @@ impl World {
 
     /// The nodes that run.
     #[must_use]
-    pub fn running(&self) -> &BTreeMap<NodeId, Node<SimPorts>> {
-        &self.running
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
     }
 
     /// The network between the nodes.
@@ -283,7 +285,7 @@ impl World {
     /// # Errors
     /// The node's own.
     pub async fn start_node(&mut self, node_id: NodeId) -> Result<(), WorldError> {
-        if self.running.contains_key(&node_id) {
+        if self.roster.runs(node_id) {
             return Ok(());
         }
         event(STARTED, node_id, 0, String::new);
@@ -318,13 +320,13 @@ impl World {
             .await
             .map_err(|_| WorldError::Crashed { node_id })?
             .map_err(|source| WorldError::Start { node_id, source })?;
-        self.running.insert(node_id, node);
+        self.roster.add(node_id, node);
         Ok(())
     }
 
     /// The machine loses power: its process is gone, and unsynced writes go as the disk's faults say.
     pub fn crash(&mut self, node_id: NodeId) {
-        let Some(node) = self.running.remove(&node_id) else {
+        let Some(node) = self.roster.remove(node_id) else {
             return;
         };
         event(CRASHED, node_id, 0, String::new);
@@ -357,7 +359,11 @@ impl World {
     /// The running nodes as they see the cluster.
     #[must_use]
     pub fn statuses(&self) -> Vec<ClusterView> {
-        self.running.values().map(Node::status).collect()
+        self.roster
+            .running()
+            .iter()
+            .map(|(_, node)| node.status())
+            .collect()
     }
 
     /// Who leads in the highest term, if anyone does.
@@ -402,7 +408,7 @@ impl World {
     pub async fn until_ready(&self, limit: Duration) -> Result<NodeId, NotInTime> {
         self.until("a leader with a treasury", limit, |world| {
             let leader = world.leader()?;
-            let all_know = world.running.values().all(|node| {
+            let all_know = world.roster.running().iter().all(|(_, node)| {
                 view_of(node).is_some_and(|view| {
                     view.state(|state| {
                         let accounts = state.accounts();

@@ -1,13 +1,17 @@
 //! What must hold at every moment: one leader a term, one state an index, nobody's Raft stopped by itself.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use stellara_machine::ids::{Hash, Index};
 use stellara_node::gateway::{Gateway as _, Role};
 use stellara_raft_store::types::NodeId;
 
-use super::{World, view_of};
+use super::roster::Roster;
+use super::view_of;
+use crate::runtime::{NodeTag, sleep, spawn_on};
 
 /// A law that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +59,8 @@ impl Laws {
     ///
     /// # Errors
     /// The first law found broken.
-    pub fn check(&mut self, world: &World) -> Result<(), Violation> {
-        for (node_id, node) in world.running() {
+    pub fn check(&mut self, roster: &Roster) -> Result<(), Violation> {
+        for (node_id, node) in &roster.running() {
             if let Some(why) = node.failed().now_or_never() {
                 let node_id = *node_id;
                 return Err(Violation::Stopped { node_id, why });
@@ -113,5 +117,58 @@ impl Laws {
         }
         *seen = applied;
         Ok(())
+    }
+}
+
+/// The laws, looked at again and again while a world runs.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    laws: Laws,
+    violation: Option<Violation>,
+}
+
+impl Watch {
+    /// Looks at the running nodes every `every` until the run ends or a law is broken.
+    #[must_use]
+    pub fn start(roster: Roster, every: Duration) -> Self {
+        let watch = Self {
+            seen: Arc::default(),
+        };
+        let watching = watch.clone();
+        drop(spawn_on(NodeTag::DRIVER, async move {
+            while watching.look(&roster).is_ok() {
+                sleep(every).await;
+            }
+        }));
+        watch
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks now.
+    ///
+    /// # Errors
+    /// The first law that was ever found broken.
+    pub fn look(&self, roster: &Roster) -> Result<(), Violation> {
+        let mut seen = self.seen();
+        if let Some(violation) = &seen.violation {
+            return Err(violation.clone());
+        }
+        let checked = seen.laws.check(roster);
+        seen.violation = checked.clone().err();
+        checked
+    }
+
+    /// The terms in which a leader was seen.
+    #[must_use]
+    pub fn terms(&self) -> usize {
+        self.seen().laws.terms()
     }
 }

@@ -6,18 +6,12 @@ use stellara_machine::command::{Command, SubmitPayment};
 use stellara_machine::decision::{Acceptance, Reply};
 use stellara_machine::ids::PaymentId;
 use stellara_node::gateway::{Failure, Gateway as _};
-use stellara_node::node::Node;
-use stellara_raft_store::types::NodeId;
 
-use super::SimPorts;
+use super::roster::Roster;
 use crate::runtime::{EventKind, RandomStream, event, sleep};
 
 const ACKNOWLEDGED: EventKind = EventKind::new("acknowledged");
 const ASKED_AGAIN: EventKind = EventKind::new("asked-again");
-
-/// A node to ask, now: a crashed one is not given out.
-pub type Choose<'a> =
-    dyn Fn(&mut RandomStream) -> Option<(NodeId, Node<SimPorts>)> + Send + Sync + 'a;
 
 /// How a submission ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +30,13 @@ pub struct Acknowledged {
 /// The machine's rejection: asking again would bring the same.
 pub async fn submit(
     payment: &SubmitPayment,
-    choose: &Choose<'_>,
+    roster: &Roster,
     draws: &mut RandomStream,
     pause: Duration,
 ) -> Result<Acknowledged, Failure> {
     let mut calls = 0;
     loop {
-        let Some((node_id, node)) = choose(draws) else {
+        let Some((node_id, node)) = roster.any(draws) else {
             sleep(pause).await;
             continue;
         };

@@ -1,0 +1,159 @@
+//! The real node in virtual time: payments through random nodes while the leader is cut off, or crashes.
+//!
+//! In the end everything acknowledged is settled, once; all nodes agree; and a seed is one history.
+
+use std::time::Duration;
+
+use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, TraceText, sleep};
+use stellara_sim::world::check::Watch;
+use stellara_sim::world::load::{Load, LoadOptions, Standing, paid, standing};
+use stellara_sim::world::{World, WorldOptions};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The leader is cut off from the others and joined again.
+    CutOff,
+    /// The leader loses power, with what it had not synced, and starts again.
+    PowerLoss,
+}
+
+const READY: Duration = Duration::from_secs(20);
+const SETTLED: Duration = Duration::from_secs(240);
+
+async fn trouble(world: &mut World, kind: Trouble) {
+    let leader = world.leader().expect("a cluster at work has a leader");
+    match kind {
+        Trouble::CutOff => world.isolate(leader),
+        Trouble::PowerLoss => world.crash(leader),
+    }
+    let another = |world: &World| world.leader().filter(|now| *now != leader);
+    world
+        .until("another leader", READY, another)
+        .await
+        .expect("the majority elects another leader");
+    sleep(Duration::from_secs(3)).await;
+    match kind {
+        Trouble::CutOff => world.rejoin(leader),
+        Trouble::PowerLoss => world
+            .start_node(leader)
+            .await
+            .expect("the node starts from what its disk kept"),
+    }
+}
+
+async fn scenario(seed: u64, kind: Trouble) {
+    let mut world = World::start(WorldOptions::three_regions(seed))
+        .await
+        .expect("the world starts");
+    let watch = Watch::start(world.roster().clone(), Duration::from_millis(20));
+    world
+        .until_ready(READY)
+        .await
+        .expect("the cluster is ready");
+    let load = Load::start(
+        &world,
+        LoadOptions {
+            payments: 200,
+            over: Duration::from_secs(12),
+        },
+    );
+    sleep(Duration::from_secs(5)).await;
+    trouble(&mut world, kind).await;
+    let accepted = load.finish().await.expect("every payment is accepted");
+    let mut open = String::new();
+    let all_settled = |world: &World| {
+        let first = accepted.iter().find_map(|accepted| {
+            match standing(world, accepted.acknowledged.payment) {
+                Standing::Settled => None,
+                Standing::Open(why) => Some(why),
+            }
+        });
+        match first {
+            None => Some(()),
+            Some(why) => {
+                open = why;
+                None
+            }
+        }
+    };
+    let settled = world.until("settlement", SETTLED, all_settled).await;
+    assert!(settled.is_ok(), "{settled:?}: {open}");
+    let report = paid(&world, &accepted);
+    assert!(report.is_exactly_once(), "{report:?}");
+    assert_eq!((report.intents, report.paid_1), (200, 200));
+    watch.look(world.roster()).expect("no law is broken");
+    assert!(watch.terms() >= 2, "leadership moved");
+    world.stop();
+}
+
+fn run(seed: u64, kind: Trouble, text: TraceText) -> (RunReport, Vec<String>) {
+    let mut runtime = SimRuntime::with_options(SimOptions {
+        seed,
+        text,
+        time_limit: Some(SimTime::from_ms(600_000)),
+        ..SimOptions::default()
+    });
+    runtime
+        .drive(scenario(seed, kind))
+        .unwrap_or_else(|error| panic!("seed {seed}, {kind:?}: {error}"));
+    let report = runtime.report();
+    assert!(report.is_clean(), "seed {seed}, {kind:?}: {report:?}");
+    (report, runtime.take_lines())
+}
+
+fn swarm(seeds: std::ops::Range<u64>, kind: Trouble) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the speed of the simulation is told in real time"
+    )]
+    let started = std::time::Instant::now();
+    let mut virtual_ms = 0;
+    for seed in seeds {
+        let (report, _) = run(seed, kind, TraceText::Off);
+        virtual_ms += report.at.as_ms();
+    }
+    let wall_ms = started.elapsed().as_millis().max(1);
+    println!(
+        "{kind:?}: {virtual_ms} virtual ms in {wall_ms} ms, {} virtual ms per ms",
+        u128::from(virtual_ms) / wall_ms
+    );
+}
+
+fn seeds(standard: u64) -> std::ops::Range<u64> {
+    let count = std::env::var("STELLARA_SIM_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    0..count.unwrap_or(standard)
+}
+
+#[test]
+fn the_leader_is_cut_off_and_joined_again() {
+    swarm(seeds(10), Trouble::CutOff);
+}
+
+#[test]
+fn the_leader_loses_power_and_starts_again() {
+    swarm(seeds(10), Trouble::PowerLoss);
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    for kind in [Trouble::CutOff, Trouble::PowerLoss] {
+        let text = TraceText::Polls {
+            lines_max: 5_000_000,
+        };
+        let (first, first_lines) = run(77, kind, text);
+        let (second, second_lines) = run(77, kind, text);
+        let parted = first_lines
+            .iter()
+            .zip(&second_lines)
+            .position(|(first, second)| first != second);
+        if let Some(at) = parted {
+            panic!(
+                "{kind:?} parts at line {at}: {} and {}",
+                first_lines[at], second_lines[at]
+            );
+        }
+        assert_eq!(first, second);
+    }
+}
