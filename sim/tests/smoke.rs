@@ -4,8 +4,11 @@
 
 use std::time::Duration;
 
+use stellara_ledger::{FaultKind, FaultPlan, FaultRule, FaultTarget};
+use stellara_machine::decision::Acceptance;
 use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, TraceText, sleep};
 use stellara_sim::world::check::Watch;
+use stellara_sim::world::client::Acknowledged;
 use stellara_sim::world::load::{Load, LoadOptions, Standing, paid, standing};
 use stellara_sim::world::{World, WorldOptions};
 
@@ -15,6 +18,41 @@ enum Trouble {
     CutOff,
     /// The leader loses power, with what it had not synced, and starts again.
     PowerLoss,
+    /// The same with lossy paths, a ledger that loses answers, and snapshots all the time.
+    PowerLossAmidFaults,
+}
+
+/// One submission in five is lost, accepted without an answer, or answered with a lie; one query in ten fails.
+fn ledger_faults() -> FaultPlan {
+    let rule = |on, kind, rate_ppm| FaultRule {
+        on,
+        rate_ppm,
+        delay_ms: 2_000,
+        ..FaultRule::new(kind)
+    };
+    FaultPlan {
+        rules: vec![
+            rule(FaultTarget::Submit, FaultKind::TimeoutBefore, 50_000),
+            rule(FaultTarget::Submit, FaultKind::ResetAfter, 50_000),
+            rule(FaultTarget::Submit, FaultKind::InternalErrorAfter, 50_000),
+            rule(FaultTarget::Submit, FaultKind::ErrorAfter, 50_000),
+            rule(FaultTarget::Query, FaultKind::ErrorBefore, 100_000),
+        ],
+        ingest_lag_ms: 500,
+        ..FaultPlan::default()
+    }
+}
+
+fn world_options(seed: u64, kind: Trouble) -> WorldOptions {
+    let mut options = WorldOptions::three_regions(seed);
+    match kind {
+        Trouble::CutOff | Trouble::PowerLoss => {}
+        Trouble::PowerLossAmidFaults => {
+            options.network.loss_ppm = 10_000;
+            options.snapshot_entries = 40;
+        }
+    }
+    options
 }
 
 const READY: Duration = Duration::from_secs(20);
@@ -24,7 +62,7 @@ async fn trouble(world: &mut World, kind: Trouble) {
     let leader = world.leader().expect("a cluster at work has a leader");
     match kind {
         Trouble::CutOff => world.isolate(leader),
-        Trouble::PowerLoss => world.crash(leader),
+        Trouble::PowerLoss | Trouble::PowerLossAmidFaults => world.crash(leader),
     }
     let another = |world: &World| world.leader().filter(|now| *now != leader);
     world
@@ -34,15 +72,22 @@ async fn trouble(world: &mut World, kind: Trouble) {
     sleep(Duration::from_secs(3)).await;
     match kind {
         Trouble::CutOff => world.rejoin(leader),
-        Trouble::PowerLoss => world
+        Trouble::PowerLoss | Trouble::PowerLossAmidFaults => world
             .start_node(leader)
             .await
             .expect("the node starts from what its disk kept"),
     }
 }
 
-async fn scenario(seed: u64, kind: Trouble) {
-    let mut world = World::start(WorldOptions::three_regions(seed))
+/// How many payments were asked more than once, and how many of them were found accepted already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Repeats {
+    asked_again: usize,
+    found: usize,
+}
+
+async fn scenario(seed: u64, kind: Trouble) -> Repeats {
+    let mut world = World::start(world_options(seed, kind))
         .await
         .expect("the world starts");
     let watch = Watch::start(world.roster().clone(), Duration::from_millis(20));
@@ -50,6 +95,12 @@ async fn scenario(seed: u64, kind: Trouble) {
         .until_ready(READY)
         .await
         .expect("the cluster is ready");
+    if kind == Trouble::PowerLossAmidFaults {
+        world
+            .ledger()
+            .with(|network| network.set_faults(ledger_faults()))
+            .expect("the plan is valid");
+    }
     let load = Load::start(
         &world,
         LoadOptions {
@@ -84,21 +135,29 @@ async fn scenario(seed: u64, kind: Trouble) {
     watch.look(world.roster()).expect("no law is broken");
     assert!(watch.terms() >= 2, "leadership moved");
     world.stop();
+    let count = |of: fn(&Acknowledged) -> bool| {
+        let matching = accepted.iter().filter(|all| of(&all.acknowledged));
+        matching.count()
+    };
+    Repeats {
+        asked_again: count(|acknowledged| acknowledged.calls > 1),
+        found: count(|acknowledged| acknowledged.acceptance == Acceptance::Repeated),
+    }
 }
 
-fn run(seed: u64, kind: Trouble, text: TraceText) -> (RunReport, Vec<String>) {
+fn run(seed: u64, kind: Trouble, text: TraceText) -> (RunReport, Repeats, Vec<String>) {
     let mut runtime = SimRuntime::with_options(SimOptions {
         seed,
         text,
         time_limit: Some(SimTime::from_ms(600_000)),
         ..SimOptions::default()
     });
-    runtime
+    let repeats = runtime
         .drive(scenario(seed, kind))
         .unwrap_or_else(|error| panic!("seed {seed}, {kind:?}: {error}"));
     let report = runtime.report();
     assert!(report.is_clean(), "seed {seed}, {kind:?}: {report:?}");
-    (report, runtime.take_lines())
+    (report, repeats, runtime.take_lines())
 }
 
 fn swarm(seeds: std::ops::Range<u64>, kind: Trouble) {
@@ -108,15 +167,19 @@ fn swarm(seeds: std::ops::Range<u64>, kind: Trouble) {
     )]
     let started = std::time::Instant::now();
     let mut virtual_ms = 0;
+    let mut all = Repeats::default();
     for seed in seeds {
-        let (report, _) = run(seed, kind, TraceText::Off);
+        let (report, repeats, _) = run(seed, kind, TraceText::Off);
         virtual_ms += report.at.as_ms();
+        all.asked_again += repeats.asked_again;
+        all.found += repeats.found;
     }
     let wall_ms = started.elapsed().as_millis().max(1);
     println!(
-        "{kind:?}: {virtual_ms} virtual ms in {wall_ms} ms, {} virtual ms per ms",
+        "{kind:?}: {virtual_ms} virtual ms in {wall_ms} ms, {} virtual ms per ms; {all:?}",
         u128::from(virtual_ms) / wall_ms
     );
+    assert!(all.asked_again > 0, "the trouble was felt");
 }
 
 fn seeds(standard: u64) -> std::ops::Range<u64> {
@@ -128,22 +191,31 @@ fn seeds(standard: u64) -> std::ops::Range<u64> {
 
 #[test]
 fn the_leader_is_cut_off_and_joined_again() {
-    swarm(seeds(10), Trouble::CutOff);
+    swarm(seeds(8), Trouble::CutOff);
 }
 
 #[test]
 fn the_leader_loses_power_and_starts_again() {
-    swarm(seeds(10), Trouble::PowerLoss);
+    swarm(seeds(8), Trouble::PowerLoss);
+}
+
+#[test]
+fn the_leader_loses_power_amid_faults() {
+    swarm(seeds(6), Trouble::PowerLossAmidFaults);
 }
 
 #[test]
 fn one_seed_is_one_history() {
-    for kind in [Trouble::CutOff, Trouble::PowerLoss] {
+    for kind in [
+        Trouble::CutOff,
+        Trouble::PowerLoss,
+        Trouble::PowerLossAmidFaults,
+    ] {
         let text = TraceText::Polls {
             lines_max: 5_000_000,
         };
-        let (first, first_lines) = run(77, kind, text);
-        let (second, second_lines) = run(77, kind, text);
+        let (first, _, first_lines) = run(77, kind, text);
+        let (second, _, second_lines) = run(77, kind, text);
         let parted = first_lines
             .iter()
             .zip(&second_lines)
