@@ -134,6 +134,11 @@ async fn scenario(seed: u64, kind: Trouble) -> Repeats {
     assert_eq!((report.intents, report.paid_1), (200, 200));
     watch.look(world.roster()).expect("no law is broken");
     assert!(watch.terms() >= 2, "leadership moved");
+    let compared = watch.entries_compared();
+    assert!(
+        compared >= 100,
+        "the states after {compared} entries were compared"
+    );
     world.stop();
     let count = |of: fn(&Acknowledged) -> bool| {
         let matching = accepted.iter().filter(|all| of(&all.acknowledged));

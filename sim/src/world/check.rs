@@ -1,6 +1,6 @@
 //! What must hold at every moment: one leader a term, one state an index, nobody's Raft stopped by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ pub struct Laws {
     leaders: BTreeMap<u64, NodeId>,
     states: BTreeMap<Index, (NodeId, Hash)>,
     seen: BTreeMap<NodeId, Index>,
+    compared: BTreeSet<Index>,
 }
 
 impl Laws {
@@ -87,6 +88,12 @@ impl Laws {
         self.leaders.len()
     }
 
+    /// Log entries after which the state of more than one node was compared.
+    #[must_use]
+    pub fn entries_compared(&self) -> usize {
+        self.compared.len()
+    }
+
     fn compare(
         &mut self,
         node_id: NodeId,
@@ -107,6 +114,9 @@ impl Laws {
                 continue;
             }
             let (other, first) = *self.states.entry(index).or_insert((node_id, digest));
+            if other != node_id {
+                self.compared.insert(index);
+            }
             if first != digest {
                 return Err(Violation::Diverged {
                     index,
@@ -170,5 +180,11 @@ impl Watch {
     #[must_use]
     pub fn terms(&self) -> usize {
         self.seen().laws.terms()
+    }
+
+    /// Log entries after which the state of more than one node was compared.
+    #[must_use]
+    pub fn entries_compared(&self) -> usize {
+        self.seen().laws.entries_compared()
     }
 }
