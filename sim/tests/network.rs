@@ -59,7 +59,7 @@ impl PeerService for Echo {
     }
 
     fn datagram(&self, _from: PeerIdentity, _payload: Bytes) {
-        *self.datagrams.lock().unwrap() += 1;
+        *self.datagrams.lock().expect("no holder panics") += 1;
     }
 }
 
@@ -96,7 +96,7 @@ fn check<F: Future<Output = ()>>(test: impl FnOnce(SimNetwork, SimLink, Arc<Echo
             network.silence(node_id);
         }
     });
-    driven.unwrap();
+    driven.expect("the run ends with its test");
     assert!(runtime.report().is_clean(), "{:?}", runtime.report());
 }
 
