@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stellara_ledger::{FaultKind, FaultPlan, FaultRule, FaultTarget};
 use stellara_machine::decision::Acceptance;
+use stellara_raft_store::engine::memory::Unsynced;
 use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, TraceText, sleep};
 use stellara_sim::world::check::Watch;
 use stellara_sim::world::client::Acknowledged;
@@ -16,9 +17,9 @@ use stellara_sim::world::{World, WorldOptions};
 enum Trouble {
     /// The leader is cut off from the others and joined again.
     CutOff,
-    /// The leader loses power, with what it had not synced, and starts again.
+    /// The leader loses power, with all that it had not synced, and starts again.
     PowerLoss,
-    /// The same with lossy paths, a ledger that loses answers, and snapshots all the time.
+    /// The same, but some of what was not synced survives, with lossy paths, a ledger that loses answers, and snapshots all the time.
     PowerLossAmidFaults,
 }
 
@@ -46,8 +47,10 @@ fn ledger_faults() -> FaultPlan {
 fn world_options(seed: u64, kind: Trouble) -> WorldOptions {
     let mut options = WorldOptions::three_regions(seed);
     match kind {
-        Trouble::CutOff | Trouble::PowerLoss => {}
+        Trouble::CutOff => {}
+        Trouble::PowerLoss => options.unsynced = Unsynced::Lost,
         Trouble::PowerLossAmidFaults => {
+            options.unsynced = Unsynced::Drawn;
             options.network.loss_ppm = 10_000;
             options.snapshot_entries = 40;
         }
