@@ -4,4 +4,6 @@
 //! order, on every machine. Nothing here reads a real clock, a real random
 //! source or a real network.
 
+pub mod fake;
 pub mod runtime;
+pub mod world;

@@ -1,0 +1,441 @@
+//! A whole cluster in one run: real nodes over the simulated network, disks and ledger, and what befalls them.
+//!
+//! Every node lives under its own tag, so a crash ends it whole. The world lives inside the driven future; end it
+//! with [`World::stop`], or the nodes and the network keep each other in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use stellara_ledger::ConfigError;
+use stellara_machine::command::AccountRole;
+use stellara_node::executor::{Outside, Settings};
+use stellara_node::gateway::{ClusterView, Freshness, Gateway as _, Role};
+use stellara_node::ingress::IngressLimits;
+use stellara_node::node::{Node, NodeOptions, Outer, Ports, StartError, Timers, network};
+use stellara_node::ports::peer_link::PeerIdentity;
+use stellara_node::ports::signer::LocalSigner;
+use stellara_node::reads::Whoami;
+use stellara_node::transport::raft::RaftLinkOptions;
+use stellara_raft_store::engine::memory::{Faults, MemoryDisk, Unsynced};
+use stellara_raft_store::types::{NodeId, NodeInfo};
+use stellara_raft_store::view::View;
+
+use crate::fake::clock::SimClock;
+use crate::fake::disk::DrawnSync;
+use crate::fake::ledger::SimLedger;
+use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
+use crate::runtime::{
+    EventKind, NodeTag, SimRuntime, SimTime, event, kill_node, now, sleep, spawn_on,
+};
+
+pub mod check;
+pub mod client;
+pub mod load;
+mod money;
+mod roster;
+
+pub use check::Violation;
+pub use money::{Funds, payment_intent};
+pub use roster::Roster;
+
+const STARTED: EventKind = EventKind::new("node-start");
+const CRASHED: EventKind = EventKind::new("node-crash");
+
+/// The ports of a simulated node.
+#[derive(Clone, Copy, Debug)]
+pub struct SimPorts;
+
+impl Ports for SimPorts {
+    type Runtime = SimRuntime;
+    type Disk = MemoryDisk;
+    type Link = SimLink;
+    type Ledger = SimLedger;
+    type Signer = LocalSigner;
+    type Clock = SimClock;
+}
+
+/// What a world is made from.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// Decides keys and disks; the runtime's own seed decides the rest.
+    pub seed: u64,
+    /// The region of each node; nodes are numbered from 1 in this order.
+    pub regions: Vec<String>,
+    /// How the network behaves.
+    pub network: NetworkOptions,
+    /// Raft's timers.
+    pub timers: Timers,
+    /// Log entries between snapshots.
+    pub snapshot_entries: u64,
+    /// The executor's pace.
+    pub settlement: Settings,
+    /// How long a sync of a disk takes, from and to.
+    pub sync: (Duration, Duration),
+    /// What a crash does with unsynced writes.
+    pub unsynced: Unsynced,
+    /// How long one way to the ledger takes, from and to.
+    pub ledger_way: (Duration, Duration),
+    /// Channels of the cluster.
+    pub channels: u8,
+    /// Accounts that receive.
+    pub destinations: u8,
+}
+
+impl WorldOptions {
+    /// us-east-1, eu-west-1 and ap-southeast-1, with the timers that keep the lease over them.
+    #[must_use]
+    pub fn three_regions(seed: u64) -> Self {
+        let ms = Duration::from_millis;
+        let latency = Latencies::both_ways(&[(1, 2, ms(34)), (1, 3, ms(107)), (2, 3, ms(87))]);
+        Self {
+            seed,
+            regions: ["us-east-1", "eu-west-1", "ap-southeast-1"]
+                .map(str::to_owned)
+                .to_vec(),
+            network: NetworkOptions {
+                latency,
+                jitter_permille: 80,
+                loss_ppm: 500,
+                idle: ms(5_000),
+                dial: ms(1_000),
+            },
+            timers: Timers {
+                heartbeat_ms: 190,
+                election_timeout_min_ms: 250,
+                election_timeout_max_ms: 420,
+            },
+            snapshot_entries: 1_000,
+            settlement: Settings::default(),
+            sync: (Duration::from_micros(500), ms(3)),
+            unsynced: Unsynced::Drawn,
+            ledger_way: (ms(20), ms(80)),
+            channels: 4,
+            destinations: 10,
+        }
+    }
+}
+
+/// Why there is no world.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// A node does not start.
+    #[error("node {node_id} does not start: {source}")]
+    Start {
+        /// Which.
+        node_id: NodeId,
+        /// Why.
+        source: StartError,
+    },
+    /// A node crashed while it started.
+    #[error("node {node_id} crashed while it started")]
+    Crashed {
+        /// Which.
+        node_id: NodeId,
+    },
+    /// The cluster is not made.
+    #[error("the cluster is not initialised: {0}")]
+    Initialize(String),
+    /// The ledger refuses its configuration.
+    #[error(transparent)]
+    Ledger(#[from] ConfigError),
+    /// The ledger refuses its accounts.
+    #[error(transparent)]
+    Setup(#[from] stellara_ledger::SetupError),
+}
+
+/// What did not happen in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} did not happen within {} ms", limit.as_millis())]
+pub struct NotInTime {
+    /// What was waited for.
+    pub what: String,
+    /// How long.
+    pub limit: Duration,
+}
+
+/// A cluster and its surroundings.
+pub struct World {
+    options: WorldOptions,
+    network: SimNetwork,
+    ledger: SimLedger,
+    funds: Funds,
+    disks: BTreeMap<NodeId, MemoryDisk>,
+    roster: Roster,
+}
+
+impl World {
+    /// Starts all nodes and makes a cluster of them.
+    ///
+    /// # Errors
+    /// When a node does not start or the cluster is not made.
+    pub async fn start(options: WorldOptions) -> Result<Self, WorldError> {
+        let funds = Funds::new(options.seed, options.channels, options.destinations);
+        let (least, most) = options.ledger_way;
+        let config = stellara_ledger::Config {
+            seed: options.seed,
+            ..stellara_ledger::Config::default()
+        };
+        let ledger = SimLedger::new(config, least, most)?;
+        ledger.with(|network| network.set_up(&funds.setup()))?;
+        let mut world = Self {
+            network: SimNetwork::new(options.network.clone()),
+            ledger,
+            funds,
+            disks: BTreeMap::new(),
+            roster: Roster::default(),
+            options,
+        };
+        for node_id in world.node_ids() {
+            let (least, most) = world.options.sync;
+            let faults = Faults {
+                sync_delay: Arc::new(DrawnSync::new(NodeTag(node_id), least, most)),
+                unsynced: world.options.unsynced,
+                ..Faults::none(world.options.seed ^ node_id.rotate_left(32))
+            };
+            world.disks.insert(node_id, MemoryDisk::new(faults));
+            world.start_node(node_id).await?;
+        }
+        world.initialize().await?;
+        Ok(world)
+    }
+
+    async fn initialize(&self) -> Result<(), WorldError> {
+        let Some((node_id, first)) = self.roster.running().into_iter().next() else {
+            return Err(WorldError::Initialize("there is no node".to_owned()));
+        };
+        spawn_on(NodeTag(node_id), async move { first.initialize().await })
+            .await
+            .map_err(|_| WorldError::Crashed { node_id })?
+            .map_err(WorldError::Initialize)
+    }
+
+    /// All nodes, running or not.
+    #[must_use]
+    pub fn node_ids(&self) -> Vec<NodeId> {
+        (1..).zip(&self.options.regions).map(|(id, _)| id).collect()
+    }
+
+    /// The nodes that run.
+    #[must_use]
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The network between the nodes.
+    #[must_use]
+    pub const fn network(&self) -> &SimNetwork {
+        &self.network
+    }
+
+    /// The simulated Stellar network.
+    #[must_use]
+    pub const fn ledger(&self) -> &SimLedger {
+        &self.ledger
+    }
+
+    /// The accounts.
+    #[must_use]
+    pub const fn funds(&self) -> &Funds {
+        &self.funds
+    }
+
+    /// A node's disk.
+    #[must_use]
+    pub fn disk(&self, node_id: NodeId) -> Option<&MemoryDisk> {
+        self.disks.get(&node_id)
+    }
+
+    fn whoami(&self, node_id: NodeId) -> Whoami {
+        let at = usize::try_from(node_id - 1).unwrap_or(usize::MAX);
+        Whoami {
+            cluster_id: "simulated".to_owned(),
+            node_id,
+            region: self.options.regions.get(at).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn members(&self) -> BTreeMap<NodeId, NodeInfo> {
+        let named = |node_id: NodeId| NodeInfo {
+            region: self.whoami(node_id).region,
+            peer_address: format!("node-{node_id}:4433"),
+            public_address: format!("http://node-{node_id}:8080"),
+        };
+        self.node_ids()
+            .into_iter()
+            .map(|node_id| (node_id, named(node_id)))
+            .collect()
+    }
+
+    fn node_options(&self, node_id: NodeId) -> NodeOptions {
+        NodeOptions {
+            whoami: self.whoami(node_id),
+            members: self.members(),
+            timers: self.options.timers,
+            snapshot_entries: self.options.snapshot_entries,
+            raft_link: RaftLinkOptions::default(),
+            ingress: IngressLimits::default(),
+            settlement: self.options.settlement.clone(),
+        }
+    }
+
+    /// Starts a node that does not run, from what its disk holds.
+    ///
+    /// # Errors
+    /// The node's own.
+    pub async fn start_node(&mut self, node_id: NodeId) -> Result<(), WorldError> {
+        if self.roster.runs(node_id) {
+            return Ok(());
+        }
+        event(STARTED, node_id, 0, String::new);
+        let disk = self.disks.entry(node_id).or_default().clone();
+        let outer = Outer {
+            disk,
+            link: self.network.link(node_id),
+            settlement: Some(Outside {
+                ledger: self.ledger.clone(),
+                signer: self.funds.signer(),
+                clock: SimClock,
+                network: network(stellara_ledger::TEST_PASSPHRASE),
+            }),
+            clock: SimClock,
+        };
+        let options = self.node_options(node_id);
+        let identity = PeerIdentity {
+            node_id,
+            region: options.whoami.region.clone(),
+            cluster_id: options.whoami.cluster_id.clone(),
+        };
+        let peers = self.network.clone();
+        let starting = spawn_on(NodeTag(node_id), async move {
+            let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
+            peers.serve(identity, Arc::clone(&handler));
+            drop(spawn_on(NodeTag(node_id), async move {
+                handler.beat(std::future::pending()).await;
+            }));
+            Ok(node)
+        });
+        let node = starting
+            .await
+            .map_err(|_| WorldError::Crashed { node_id })?
+            .map_err(|source| WorldError::Start { node_id, source })?;
+        self.roster.add(node_id, node);
+        Ok(())
+    }
+
+    /// The machine loses power: its process is gone, and unsynced writes go as the disk's faults say.
+    pub fn crash(&mut self, node_id: NodeId) {
+        let Some(node) = self.roster.remove(node_id) else {
+            return;
+        };
+        event(CRASHED, node_id, 0, String::new);
+        kill_node(NodeTag(node_id));
+        self.network.silence(node_id);
+        drop(node);
+        if let Some(disk) = self.disks.get(&node_id) {
+            disk.crash();
+        }
+    }
+
+    /// Cuts a node off from all others; it still reaches the ledger.
+    pub fn isolate(&self, node_id: NodeId) {
+        for other in self.node_ids() {
+            if other != node_id {
+                self.network.cut(node_id, other);
+            }
+        }
+    }
+
+    /// Joins a node with all others again.
+    pub fn rejoin(&self, node_id: NodeId) {
+        for other in self.node_ids() {
+            if other != node_id {
+                self.network.heal(node_id, other);
+            }
+        }
+    }
+
+    /// The running nodes as they see the cluster.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<ClusterView> {
+        self.roster
+            .running()
+            .iter()
+            .map(|(_, node)| node.status())
+            .collect()
+    }
+
+    /// Who leads in the highest term, if anyone does.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        let statuses = self.statuses();
+        let leaders = statuses.iter().filter(|status| status.role == Role::Leader);
+        leaders
+            .max_by_key(|status| status.term)
+            .map(|status| status.node_id)
+    }
+
+    /// Waits until `look` finds something, at most `limit`, looking every few milliseconds.
+    ///
+    /// # Errors
+    /// When the limit passes first.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> Result<T, NotInTime> {
+        let end: SimTime = now() + limit;
+        loop {
+            if let Some(found) = look(self) {
+                return Ok(found);
+            }
+            if now() >= end {
+                return Err(NotInTime {
+                    what: what.to_owned(),
+                    limit,
+                });
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until there is a leader and a treasury, so that payments are accepted.
+    ///
+    /// # Errors
+    /// When the limit passes first.
+    pub async fn until_ready(&self, limit: Duration) -> Result<NodeId, NotInTime> {
+        self.until("a leader with a treasury", limit, |world| {
+            let leader = world.leader()?;
+            let all_know = world.roster.running().iter().all(|(_, node)| {
+                view_of(node).is_some_and(|view| {
+                    view.state(|state| {
+                        let accounts = state.accounts();
+                        accounts
+                            .values()
+                            .any(|account| account.role == AccountRole::Treasury)
+                    })
+                })
+            });
+            all_know.then_some(leader)
+        })
+        .await
+    }
+
+    /// Ends everything.
+    pub fn stop(mut self) {
+        for node_id in self.node_ids() {
+            self.crash(node_id);
+        }
+    }
+}
+
+/// What a node has applied, as of now.
+#[must_use]
+pub fn view_of(node: &Node<SimPorts>) -> Option<View<MemoryDisk>> {
+    let any = Freshness::Stale {
+        staleness_max_ms: 0,
+    };
+    node.read(any).now_or_never()?.ok()
+}

@@ -1,0 +1,64 @@
+//! The nodes that run, shared by the world, its callers and its watchers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use stellara_node::node::Node;
+use stellara_raft_store::types::NodeId;
+
+use super::SimPorts;
+use crate::runtime::RandomStream;
+
+type Nodes = BTreeMap<NodeId, Node<SimPorts>>;
+
+/// The running nodes. Clones are the same list.
+#[derive(Clone, Default)]
+pub struct Roster {
+    nodes: Arc<Mutex<Nodes>>,
+}
+
+impl std::fmt::Debug for Roster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.nodes().keys()).finish()
+    }
+}
+
+impl Roster {
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, node_id: NodeId, node: Node<SimPorts>) {
+        let earlier = self.nodes().insert(node_id, node);
+        drop(earlier);
+    }
+
+    pub(super) fn remove(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
+        self.nodes().remove(&node_id)
+    }
+
+    /// The running nodes in the order of their numbers.
+    #[must_use]
+    pub fn running(&self) -> Vec<(NodeId, Node<SimPorts>)> {
+        let nodes = self.nodes();
+        nodes
+            .iter()
+            .map(|(node_id, node)| (*node_id, node.clone()))
+            .collect()
+    }
+
+    /// Whether a node runs.
+    #[must_use]
+    pub fn runs(&self, node_id: NodeId) -> bool {
+        self.nodes().contains_key(&node_id)
+    }
+
+    /// One of the running nodes.
+    #[must_use]
+    pub fn any(&self, draws: &mut RandomStream) -> Option<(NodeId, Node<SimPorts>)> {
+        let mut running = self.running();
+        let count = u64::try_from(running.len()).unwrap_or(u64::MAX);
+        let at = usize::try_from(draws.below(count)).unwrap_or(usize::MAX);
+        (at < running.len()).then(|| running.swap_remove(at))
+    }
+}
