@@ -3,6 +3,7 @@
 //! The outside world is behind `ports`; whatever runs as a task takes time and spawning from one runtime interface.
 
 pub mod certs;
+pub mod config;
 pub mod executor;
 pub mod gate;
 pub mod gateway;

@@ -1,8 +1,9 @@
 //! Gathers what waits at the door into entries and brings the answers back.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ClientWriteError, ForwardReason, RaftError};
 use openraft_rt::AsyncRuntime;
 use stellara_proto::v1::peer;
 use stellara_raft_store::codec;
@@ -14,6 +15,10 @@ use super::{Answers, Origin, Pending, Shared, entry};
 use crate::gateway::Failure;
 use crate::ports::peer_link::{LinkError, Peer};
 use crate::ports::{Clock, PeerLink};
+
+/// How often, and how long apart, a write is offered to a leader that waits for its majority.
+const LEASE_TRIES_MAX: u32 = 100;
+const LEASE_WAIT: Duration = Duration::from_millis(10);
 
 /// Takes what waits, as much as fits one entry, and proposes it; waits while too many entries are under way,
 /// so that the next one gathers more.
@@ -90,6 +95,7 @@ where
             match self.propose_here(group).await {
                 Ok(answers) => return Ok(answers),
                 Err(NotDone::Unknown) => return Err(Failure::Unknown),
+                Err(NotDone::LeaseExpired) => return Err(Failure::NoLeader { hint: None }),
                 // Surely not proposed: another node may take it.
                 Err(NotDone::NotLeader(leader)) => {
                     return self.pass_on(group, origin, leader).await;
@@ -100,9 +106,23 @@ where
         self.pass_on(group, origin, leader).await
     }
 
+    /// A new leader refuses writes until a majority has answered it once: a matter of one round trip.
     async fn propose_here(&self, group: &[Pending]) -> Result<Answers, NotDone> {
         let commands = group.iter().flat_map(|pending| &pending.commands);
         let entry = EncodedEntry(entry::encode(self.clock.now(), commands));
+        let mut tries = 0;
+        loop {
+            match self.propose_once(entry.clone()).await {
+                Err(NotDone::LeaseExpired) if tries < LEASE_TRIES_MAX => {
+                    tries += 1;
+                    R::sleep(LEASE_WAIT).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn propose_once(&self, entry: EncodedEntry) -> Result<Answers, NotDone> {
         match self.raft.client_write(entry).await {
             Ok(written) => Ok(written
                 .data
@@ -115,6 +135,9 @@ where
                 })
                 .collect()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                if forward.reason == ForwardReason::LeaseExpired {
+                    return Err(NotDone::LeaseExpired);
+                }
                 let leader = forward.leader_id.zip(forward.leader_node);
                 Err(NotDone::NotLeader(leader))
             }
@@ -175,6 +198,8 @@ where
 enum NotDone {
     /// Surely not proposed.
     NotLeader(Option<(NodeId, NodeInfo)>),
+    /// Surely not proposed: this node leads, and a majority has not confirmed it lately.
+    LeaseExpired,
     /// It may be applied yet.
     Unknown,
 }

@@ -1,10 +1,15 @@
 //! Runs the executor while this node leads, one executor a term.
 
+use std::time::Duration;
+
 use openraft_rt::watch::WatchReceiver as _;
 use openraft_rt::{AsyncRuntime, Select2};
 
 use super::{Node, Ports, term_executor};
 use crate::executor::Outside;
+
+/// The pause before the next executor.
+const RESTART_AFTER: Duration = Duration::from_millis(50);
 
 /// Waits for leadership, works for the term, begins again; ends with the group.
 pub(super) async fn run_terms<P: Ports>(
@@ -13,11 +18,11 @@ pub(super) async fn run_terms<P: Ports>(
 ) {
     let mut metrics = node.inner.raft.server_metrics();
     loop {
+        metrics.borrow_and_update();
         let Some(term) = node.leads() else {
             if metrics.changed().await.is_err() {
                 return;
             }
-            metrics.borrow_and_update();
             continue;
         };
         let executor = match term_executor(&node, outside.clone()) {
@@ -34,22 +39,18 @@ pub(super) async fn run_terms<P: Ports>(
             Select2::First(()) => tracing::info!(term, "leadership lost: the executor ends"),
             Select2::Second(ended) => tracing::info!(term, ?ended, "the executor ended"),
         }
-        if lost_or_closed(&node, term).await.is_err() {
-            return;
-        }
+        // An executor that ended while this node still leads met a passing refusal: begin again, unhurried.
+        P::Runtime::sleep(RESTART_AFTER).await;
     }
 }
 
+/// Resolves once this node does not lead `term` any more, or the group ended.
 async fn lost<P: Ports>(node: &Node<P>, term: u64) {
-    lost_or_closed(node, term).await.ok();
-}
-
-/// Resolves once this node does not lead `term` any more; an error when the group ended.
-async fn lost_or_closed<P: Ports>(node: &Node<P>, term: u64) -> Result<(), ()> {
     let mut metrics = node.inner.raft.server_metrics();
     while node.leads() == Some(term) {
-        metrics.changed().await.map_err(|_| ())?;
+        if metrics.changed().await.is_err() {
+            return;
+        }
         metrics.borrow_and_update();
     }
-    Ok(())
 }

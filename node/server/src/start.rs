@@ -1,0 +1,256 @@
+//! Puts the real ports together: the order of starting, and of stopping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft_rt_tokio::TokioRuntime;
+use stellara_node::certs::CertPaths;
+use stellara_node::config::{Config, SettlementSection};
+use stellara_node::executor::{Outside, Settings};
+use stellara_node::ingress::IngressLimits;
+use stellara_node::node::{Node, NodeOptions, Outer, Ports, Timers, network};
+use stellara_node::ports::ledger::horizon::{Horizon, HorizonSettings};
+use stellara_node::ports::peer_link::{Peer, PeerIdentity};
+use stellara_node::ports::signer::LocalSigner;
+use stellara_node::ports::{Clock, SystemClock};
+use stellara_node::reads::Whoami;
+use stellara_node::transport::client::PeerClient;
+use stellara_node::transport::quic::{QuicEndpoint, QuicLink, QuicOptions};
+use stellara_node::transport::raft::RaftLinkOptions;
+use stellara_node::{api, http};
+use stellara_rocks::{RocksConfig, RocksDisk};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::{disk_room, identity, keyring};
+
+/// How long a peer may take to say whether a cluster exists.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+
+/// The ports of production.
+pub struct Real;
+
+impl Ports for Real {
+    type Runtime = TokioRuntime;
+    type Disk = RocksDisk;
+    type Link = QuicLink;
+    type Ledger = Horizon;
+    type Signer = LocalSigner;
+    type Clock = SystemClock;
+}
+
+/// A running process's parts.
+pub struct Running {
+    node: Node<Real>,
+    endpoint: Arc<QuicEndpoint>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts everything, or nothing.
+pub async fn start(config: Config) -> Result<Running, String> {
+    identity::claim(&config)?;
+    // The ports are taken first: a node that cannot listen should not join an election.
+    let public = listen("listen.public", config.listen.public).await?;
+    let ops = listen("listen.ops", config.listen.ops).await?;
+    let data_dir = config.node.data_dir.clone();
+    let disk =
+        RocksDisk::open(&data_dir, RocksConfig::default()).map_err(|error| error.to_string())?;
+    let endpoint = Arc::new(bind(&config)?);
+    let settlement = config.settlement.as_ref().map(outside).transpose()?;
+    let outer = Outer::<Real> {
+        disk,
+        link: endpoint.link(),
+        settlement,
+        clock: SystemClock,
+    };
+    let (node, handler) = Node::start(options(&config), outer)
+        .await
+        .map_err(|error| error.to_string())?;
+    endpoint.serve(Arc::clone(&handler));
+
+    let (stop, stopped) = watch::channel(false);
+    let recorder = http::install_recorder()?;
+    let mut tasks = vec![
+        tokio::spawn({
+            let stopped = stopped.clone();
+            async move { handler.beat(until(stopped)).await }
+        }),
+        tokio::spawn(join_cluster(node.clone(), endpoint.link(), config.clone())),
+        tokio::spawn({
+            let (node, stopped) = (node.clone(), stopped.clone());
+            async move {
+                let served =
+                    api::serve(public, node, api::ApiOptions::default(), until(stopped)).await;
+                if let Err(error) = served {
+                    tracing::error!(%error, "the public port ended");
+                }
+            }
+        }),
+    ];
+    tasks.push(tokio::spawn({
+        let node = node.clone();
+        async move {
+            if let Err(error) = http::serve(ops, node, recorder, until(stopped)).await {
+                tracing::error!(%error, "the ops port ended");
+            }
+        }
+    }));
+    tasks.push(tokio::spawn({
+        let (node, folder) = (node.clone(), data_dir);
+        let reserve_bytes = config.limits.disk_reserve_bytes;
+        async move { disk_room::watch(node, &folder, reserve_bytes).await }
+    }));
+    tracing::info!(
+        node_id = config.node.id,
+        region = %config.node.region,
+        cluster_id = %config.cluster.id,
+        peer = %config.listen.peer,
+        public = %config.listen.public,
+        ops = %config.listen.ops,
+        "node started"
+    );
+    Ok(Running {
+        node,
+        endpoint,
+        stop,
+        tasks,
+    })
+}
+
+impl Running {
+    /// Resolves when the node stopped itself, with the reason.
+    pub async fn failed(&self) -> String {
+        self.node.failed().await
+    }
+
+    /// Drains, hands leadership over, stops.
+    pub async fn stop(self, drain_within: Duration) {
+        if !drain_within.is_zero() {
+            self.node.drain(drain_within).await;
+        }
+        self.stop.send(true).ok();
+        self.node.stop().await;
+        self.endpoint.close().await;
+        for task in self.tasks {
+            task.abort();
+            task.await.ok();
+        }
+        tracing::info!("node stopped");
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {key} {address}: {error}"))
+}
+
+fn bind(config: &Config) -> Result<QuicEndpoint, String> {
+    let identity = PeerIdentity {
+        node_id: config.node.id,
+        region: config.node.region.clone(),
+        cluster_id: config.cluster.id.clone(),
+    };
+    let paths = CertPaths::in_folder(&config.tls.dir, config.node.id);
+    QuicEndpoint::bind(
+        QuicOptions::new(config.listen.peer),
+        paths,
+        identity,
+        SystemClock.now(),
+    )
+    .map_err(|error| error.to_string())
+}
+
+fn outside(
+    section: &SettlementSection,
+) -> Result<Outside<Horizon, LocalSigner, SystemClock>, String> {
+    let ledger = Horizon::new(&HorizonSettings {
+        endpoints: section.horizon.clone(),
+        request_timeout_ms: section.request_timeout_ms,
+        latest_reuse_ms: (section.ledger_ms / 5).max(1),
+        ..HorizonSettings::default()
+    })
+    .map_err(|error| error.to_string())?;
+    let passphrase = keyring::passphrase(section.keyring_passphrase_file.as_deref())?;
+    let signer =
+        LocalSigner::open(&section.keyring, &passphrase).map_err(|error| error.to_string())?;
+    Ok(Outside {
+        ledger,
+        signer,
+        clock: SystemClock,
+        network: network(&section.network_passphrase),
+    })
+}
+
+fn options(config: &Config) -> NodeOptions {
+    let raft = &config.raft;
+    let mut settlement = Settings::default();
+    if let Some(section) = &config.settlement {
+        settlement.poll_ms = section.poll_ms;
+        settlement.ledger_ms = section.ledger_ms;
+        settlement.time_bound_s = section.time_bound_s;
+        settlement.request_timeout_ms = section.request_timeout_ms;
+    }
+    NodeOptions {
+        whoami: Whoami {
+            cluster_id: config.cluster.id.clone(),
+            node_id: config.node.id,
+            region: config.node.region.clone(),
+        },
+        members: config.members(),
+        timers: Timers {
+            heartbeat_ms: raft.heartbeat_ms,
+            election_timeout_min_ms: raft.election_timeout_min_ms,
+            election_timeout_max_ms: raft.election_timeout_max_ms,
+        },
+        snapshot_entries: raft.snapshot_entries,
+        raft_link: RaftLinkOptions::default(),
+        ingress: IngressLimits {
+            commands_max: config.limits.commands_max,
+            entries_in_flight_max: config.limits.entries_in_flight_max,
+            answer_within: config.answer_within(),
+            ..IngressLimits::default()
+        },
+        settlement,
+    }
+}
+
+/// The member with the lowest number makes the cluster, once nobody says that there is one already: a node whose
+/// data was wiped must not vote in a new cluster beside the old.
+async fn join_cluster(node: Node<Real>, link: QuicLink, config: Config) {
+    match node.is_initialized().await {
+        Ok(true) => return,
+        Ok(false) => {}
+        Err(error) => {
+            tracing::error!(%error, "raft does not say whether it belongs to a cluster");
+            return;
+        }
+    }
+    let members = config.members();
+    if members.keys().next() != Some(&config.node.id) {
+        return;
+    }
+    let peers = PeerClient::new(link);
+    let mut silent = true;
+    for (node_id, info) in members.into_iter().filter(|(id, _)| *id != config.node.id) {
+        let peer = Peer { node_id, info };
+        if let Ok(answer) = peers.read_index(&peer, ASK_WITHIN).await
+            && answer.error.is_none()
+        {
+            silent = false;
+        }
+    }
+    if !silent {
+        tracing::info!("a cluster exists: waiting for its leader");
+        return;
+    }
+    if let Err(error) = node.initialize().await {
+        tracing::error!(%error, "the cluster was not made");
+    }
+}
