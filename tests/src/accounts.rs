@@ -24,14 +24,11 @@ pub struct Accounts {
 }
 
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Listed {
-    accounts: Vec<ListedAccount>,
-}
-
-#[derive(serde::Deserialize)]
-struct ListedAccount {
-    account: String,
-    role: String,
+    treasuries: Vec<String>,
+    channels: Vec<String>,
+    fee_accounts: Vec<String>,
 }
 
 impl Accounts {
@@ -43,10 +40,10 @@ impl Accounts {
         let text = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let listed: Listed = serde_json::from_slice(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let treasuries = listed.accounts.iter().filter(|a| a.role == "treasury");
+        let lists = [&listed.treasuries, &listed.channels, &listed.fee_accounts];
         Self {
-            treasuries: treasuries.map(|a| a.account.clone()).collect(),
-            all: listed.accounts.into_iter().map(|a| a.account).collect(),
+            all: lists.into_iter().flatten().cloned().collect(),
+            treasuries: listed.treasuries,
         }
     }
 
@@ -154,12 +151,11 @@ mod tests {
     #[test]
     fn the_keyring_s_accounts_and_the_recipients_are_on_the_ledger() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let text = r#"{"accounts":[{"account":"GA","role":"treasury"},
-            {"account":"GB","role":"channel"}]}"#;
+        let text = r#"{"treasuries":["GA"],"channels":["GB","GC"],"fee_accounts":[]}"#;
         std::fs::write(file.path(), text).unwrap();
         let accounts = Accounts::read(file.path());
         assert_eq!(accounts.treasuries(), ["GA"]);
-        assert_eq!(accounts.ledger_setup().accounts.len(), 2 + 50);
+        assert_eq!(accounts.ledger_setup().accounts.len(), 3 + 50);
     }
 
     #[test]

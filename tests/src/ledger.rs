@@ -15,7 +15,7 @@ use crate::process::Process;
 use crate::wait::until;
 
 /// Time between two ledgers: short, so that tests are.
-const CLOSE_MS: u64 = 300;
+pub const CLOSE_MS: u32 = 300;
 /// How long it may take to answer.
 const READY_MS_MAX: u64 = 20_000;
 
@@ -130,7 +130,10 @@ mod tests {
 
     #[test]
     fn the_address_is_read_from_a_whole_line() {
-        assert_eq!(listening_at("ledger listening on http://127.0.0.1:80"), None);
+        assert_eq!(
+            listening_at("ledger listening on http://127.0.0.1:80"),
+            None
+        );
         let line = "x\nledger listening on http://127.0.0.1:8000\n";
         assert_eq!(listening_at(line).as_deref(), Some("127.0.0.1:8000"));
     }

@@ -107,7 +107,7 @@ impl Process {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
             // It fails only when the process has ended already.
-            drop(kill_process(pid, signal));
+            kill_process(pid, signal).ok();
         }
     }
 }
