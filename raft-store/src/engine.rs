@@ -7,6 +7,7 @@ use std::future::Future;
 
 use thiserror::Error;
 
+pub mod carrying;
 pub mod conformance;
 pub mod memory;
 pub mod names;

@@ -23,8 +23,8 @@ mod record;
 
 /// Bytes of entries that the cache keeps once they are durable.
 const CACHE_BYTES_MAX: usize = 32 << 20;
-/// Entries that one read returns at most.
-const READ_ENTRIES_MAX: usize = 1_024;
+/// Rows that one look at the engine returns at most.
+const READ_ROWS_MAX: usize = 64;
 /// Bytes after which a limited read stops.
 const READ_BYTES_MAX: usize = 2 << 20;
 
@@ -139,7 +139,7 @@ impl<R, E: Engine> LogStore<R, E> {
             .expect("no holder of the cache panics")
     }
 
-    /// Entries of `from..to` in order, at most `READ_ENTRIES_MAX` and about `bytes_max` bytes, at least one.
+    /// Entries of `from..to` in order, about `bytes_max` bytes at most, at least one.
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, EngineError> {
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -167,9 +167,11 @@ impl<R, E: Engine> LogStore<R, E> {
                 from: index_key(next).to_vec(),
                 to: index_key(end).to_vec(),
                 direction: Direction::Ascending,
-                rows_max: READ_ENTRIES_MAX.min(64),
+                rows_max: READ_ROWS_MAX,
             })?;
             let Some((last_key, _)) = rows.last() else {
+                // Nothing stored below the cache: what is asked for begins later.
+                next = end;
                 break;
             };
             next = record::index_of(last_key)? + 1;
@@ -311,6 +313,9 @@ impl<R: AsyncRuntime + 'static, E: Engine> RaftLogStorage<Types<R>> for LogStore
         );
         self.shared.engine.commit(batch).await.map_err(to_io)?;
         let mut cache = self.cache();
+        if cache.last.is_none_or(|last| last.index < first_removed) {
+            return Ok(());
+        }
         while cache
             .tail
             .back()

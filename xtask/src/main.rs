@@ -1,2 +1,52 @@
-//! Placeholder.
-fn main() {}
+//! The workspace's tasks: `cargo xtask test`, `demo`, `setup`, `new-command`.
+//!
+//! A file per task. Nothing of ours is imported, so that this compiles first and quickly;
+//! it starts the real binaries as processes and speaks to them over their public interfaces.
+
+mod clock;
+mod demo;
+mod new_command;
+mod setup;
+mod shell;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run everything that must hold before a change is taken
+    Test(test::Args),
+    /// Start a ledger and three regions here, pay, kill the leader, show what happened
+    Demo(demo::Args),
+    /// Find out what the build needs, and install it when run as root
+    Setup(setup::Args),
+    /// Stub a new command of the replicated machine
+    NewCommand(new_command::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Test(args) => test::run(&args).map_err(|error| error.to_string()),
+        Task::Demo(args) => demo::run(&args).map_err(|error| error.to_string()),
+        Task::Setup(args) => setup::run(&args).map_err(|error| error.to_string()),
+        Task::NewCommand(args) => new_command::run(&args).map_err(|error| error.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

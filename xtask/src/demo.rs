@@ -1,0 +1,123 @@
+//! `cargo xtask demo`: a ledger and three regions on this machine, the sample payments, a killed
+//! leader, and what became of every payment.
+//!
+//! The real binaries run as processes; nothing is taken on their word that the ledger's journal
+//! can tell. Whatever way this ends, the processes are stopped.
+
+mod accounts;
+mod binaries;
+mod cli;
+mod error;
+mod failover;
+mod fleet;
+mod http;
+mod layout;
+mod ledger;
+mod nodes;
+mod sample;
+mod settings;
+mod strkey;
+mod verdict;
+
+use std::path::PathBuf;
+
+use crate::clock;
+use crate::setup;
+use binaries::Binaries;
+use cli::Cli;
+pub use error::DemoError;
+use fleet::Fleet;
+use layout::Layout;
+use sample::Sample;
+use verdict::Summary;
+
+/// Longest time until every payment is final, in ms.
+const FINAL_MS_MAX: u64 = 300_000;
+
+/// Options of `cargo xtask demo`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// End after the summary instead of staying up until Ctrl-C
+    #[arg(long)]
+    once: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+    /// Build with optimisation
+    #[arg(long)]
+    release: bool,
+    /// Folder for data, certificates and logs; new or empty [default: demo/ in the build cache]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Seed of the sample
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Payments of the sample
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    payments: u32,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When something cannot be built or started, takes too long, or a promise does not hold.
+pub fn run(args: &Args) -> Result<(), DemoError> {
+    let mut fleet = Fleet::new()?;
+    setup::ensure().map_err(DemoError::Setup)?;
+    let binaries = Binaries::build(args.release)?;
+    let layout = Layout::create(args.dir.as_deref())?;
+    tell(&format!(
+        "data, certificates and logs are in {}",
+        layout.dir().display()
+    ));
+    let cli = Cli::new(&binaries);
+
+    let started = clock::now();
+    let accounts = nodes::create_keyring(&binaries, &layout)?;
+    let sample = Sample::generate(args.seed, args.payments, accounts.treasuries());
+    ledger::start(&mut fleet, &binaries, &layout, &accounts.ledger_setup())?;
+    nodes::create_certificates(&binaries, &layout)?;
+    for region in &layout::REGIONS {
+        nodes::start(&mut fleet, &binaries, &layout, region)?;
+    }
+    for region in &layout::REGIONS {
+        nodes::await_ready(&mut fleet, region)?;
+    }
+    tell("three regions are ready; submitting");
+    let failover = failover::submit_and_kill(&mut fleet, &binaries, &layout, &cli, &sample)?;
+    tell(&format!(
+        "node {} was killed; a write was accepted {} ms later",
+        failover.killed, failover.gap_ms
+    ));
+    await_final(&mut fleet, &cli, args.payments)?;
+    let mut summary = Summary::gather(&mut fleet, &cli, &sample, &accounts, &failover)?;
+    summary.elapsed_ms = millis(started.elapsed());
+    summary.print(args.json);
+    summary.check()?;
+    if args.once {
+        return Ok(());
+    }
+    for region in &layout::REGIONS {
+        tell(&format!("{}: {}", region.name, region.public_url()));
+    }
+    tell("staying up; end with Ctrl-C");
+    fleet.stay_up()
+}
+
+fn await_final(fleet: &mut Fleet, cli: &Cli, payments: u32) -> Result<(), DemoError> {
+    let payments = u64::from(payments);
+    fleet.until("every payment is final", FINAL_MS_MAX, || {
+        let totals = cli.status(&layout::endpoints()).ok()?.totals;
+        let last = totals.settled + totals.failed + totals.cancelled;
+        (totals.submitted >= payments && last >= totals.submitted).then_some(())
+    })
+}
+
+/// Says what goes on, beside the summary on stdout.
+fn tell(text: &str) {
+    eprintln!("demo: {text}");
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

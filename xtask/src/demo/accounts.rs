@@ -1,0 +1,188 @@
+//! Accounts on the demo's ledger: ours from the keyring, issuers, and recipients good and bad.
+
+use serde_json::{Value, json};
+
+use super::error::DemoError;
+use super::strkey;
+
+/// Recipients that can be paid in every asset.
+pub const RECIPIENTS: u8 = 60;
+/// Codes of the assets beside the native one.
+pub const CODES: [&str; 2] = ["USD", "EUR"];
+/// What a treasury has of everything, in stroops: a hundred million units.
+const TREASURY_STROOPS: u64 = 1_000_000_000_000_000;
+/// What a channel or fee account has, in stroops.
+const OTHER_STROOPS: u64 = 1_000_000_000_000;
+
+/// Kinds of accounts that the demo makes up. The kind is part of the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Issues an asset.
+    Issuer,
+    /// Can be paid.
+    Recipient,
+    /// Is not on the ledger.
+    Absent,
+    /// Trusts no asset.
+    WithoutTrust,
+    /// Trusts, and the issuer did not authorise it.
+    Unauthorised,
+    /// Trusts up to less than any payment.
+    Full,
+}
+
+impl Kind {
+    /// The public key of the account with this number. Nobody holds a secret key to it.
+    pub fn key(self, number: u8) -> [u8; 32] {
+        let mut key = [0x5a; 32];
+        key[0] = match self {
+            Self::Issuer => 1,
+            Self::Recipient => 2,
+            Self::Absent => 3,
+            Self::WithoutTrust => 4,
+            Self::Unauthorised => 5,
+            Self::Full => 6,
+        };
+        key[1] = number;
+        key
+    }
+
+    /// Its address.
+    pub fn address(self, number: u8) -> String {
+        strkey::account(&self.key(number))
+    }
+}
+
+/// `CODE:ISSUER`; each code has an issuer of its own.
+pub fn asset(code: usize) -> String {
+    let number = u8::try_from(code).expect("there are a few codes");
+    format!("{}:{}", CODES[code], Kind::Issuer.address(number))
+}
+
+/// Our own accounts, by role.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    treasuries: Vec<String>,
+    channels: Vec<String>,
+    fees: Vec<String>,
+}
+
+impl Accounts {
+    /// Reads `{"accounts": [{"account": "G...", "role": "treasury|channel|fee"}]}`, as
+    /// `stellara-node keyring create --accounts-out` writes it.
+    ///
+    /// # Errors
+    /// When the text is something else.
+    pub fn read(text: &str) -> Result<Self, DemoError> {
+        let told = |why: String| DemoError::Answer {
+            from: "stellara-node keyring create".to_owned(),
+            why,
+        };
+        let json: Value = serde_json::from_str(text).map_err(|error| told(error.to_string()))?;
+        let list = json["accounts"].as_array();
+        let list = list.ok_or_else(|| told("accounts must be a list".to_owned()))?;
+        let mut accounts = Self::default();
+        for entry in list {
+            let role = entry["role"].as_str().unwrap_or_default();
+            let of_role = match role {
+                "treasury" => &mut accounts.treasuries,
+                "channel" => &mut accounts.channels,
+                "fee" => &mut accounts.fees,
+                _ => {
+                    return Err(told(format!(
+                        "role {role:?} is not treasury, channel or fee"
+                    )));
+                }
+            };
+            let address = entry["account"].as_str();
+            of_role.push(
+                address
+                    .ok_or_else(|| told("account must be text".to_owned()))?
+                    .to_owned(),
+            );
+        }
+        Ok(accounts)
+    }
+
+    /// Whose money moves.
+    pub fn treasuries(&self) -> &[String] {
+        &self.treasuries
+    }
+
+    /// Whether this account pays our fees.
+    pub fn pays_fees(&self, account: &str) -> bool {
+        self.fees.iter().any(|fee| fee == account)
+    }
+
+    /// What the ledger starts with, as `stellara-sim ledger --accounts` takes it.
+    pub fn ledger_setup(&self) -> Value {
+        let mut accounts = Vec::new();
+        for treasury in &self.treasuries {
+            let line = |code| json!({ "asset": asset(code), "balance_stroops": TREASURY_STROOPS });
+            accounts.push(account(treasury, TREASURY_STROOPS, lines(line)));
+        }
+        for other in self.channels.iter().chain(&self.fees) {
+            accounts.push(account(other, OTHER_STROOPS, Vec::new()));
+        }
+        for number in 0..CODES.len() {
+            let number = u8::try_from(number).expect("there are a few codes");
+            let address = Kind::Issuer.address(number);
+            accounts.push(account(&address, OTHER_STROOPS, Vec::new()));
+        }
+        for number in 0..RECIPIENTS {
+            let line = |code| json!({ "asset": asset(code) });
+            let address = Kind::Recipient.address(number);
+            accounts.push(account(&address, OTHER_STROOPS, lines(line)));
+        }
+        let unauthorised = |code| json!({ "asset": asset(code), "authorized": false });
+        let full = |code| json!({ "asset": asset(code), "limit_stroops": 1 });
+        for (kind, lines) in [
+            (Kind::WithoutTrust, Vec::new()),
+            (Kind::Unauthorised, lines(unauthorised)),
+            (Kind::Full, lines(full)),
+        ] {
+            accounts.push(account(&kind.address(0), OTHER_STROOPS, lines));
+        }
+        json!({ "accounts": accounts })
+    }
+}
+
+fn lines(line: impl Fn(usize) -> Value) -> Vec<Value> {
+    (0..CODES.len()).map(line).collect()
+}
+
+fn account(address: &str, balance_stroops: u64, trust_lines: Vec<Value>) -> Value {
+    json!({ "id": address, "balance_stroops": balance_stroops, "trust_lines": trust_lines })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accounts, Kind, RECIPIENTS};
+
+    const TEXT: &str = r#"{"accounts":[{"account":"GA","role":"treasury"},
+        {"account":"GB","role":"channel"},{"account":"GC","role":"fee"}]}"#;
+
+    #[test]
+    fn the_ledger_gets_everyone_but_the_absent() {
+        let accounts = Accounts::read(TEXT).unwrap();
+        assert_eq!(accounts.treasuries(), ["GA"]);
+        assert!(accounts.pays_fees("GC") && !accounts.pays_fees("GB"));
+        let setup = accounts.ledger_setup();
+        let list = setup["accounts"].as_array().unwrap();
+        assert_eq!(list.len(), 3 + 2 + usize::from(RECIPIENTS) + 3);
+        let absent = Kind::Absent.address(0);
+        assert!(list.iter().all(|entry| entry["id"] != absent.as_str()));
+    }
+
+    #[test]
+    fn another_shape_is_told() {
+        for text in [
+            "",
+            "{}",
+            r#"{"accounts":[{"account":"GA","role":"x"}]}"#,
+            r#"{"accounts":[{"role":"fee"}]}"#,
+        ] {
+            Accounts::read(text).unwrap_err();
+        }
+    }
+}

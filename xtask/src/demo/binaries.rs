@@ -1,0 +1,56 @@
+//! The programs that the demo runs, built by cargo.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::error::DemoError;
+use crate::{shell, workspace};
+
+/// Package and binary of each program.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("stellara-server", "stellara-node"),
+    ("stellara-client", "stellara"),
+    ("stellara-sim", "stellara-sim"),
+];
+
+/// The folder that holds the programs.
+pub struct Binaries {
+    dir: PathBuf,
+}
+
+impl Binaries {
+    /// Builds them, with optimisation when `is_release`.
+    ///
+    /// # Errors
+    /// When the build fails.
+    pub fn build(is_release: bool) -> Result<Self, DemoError> {
+        let mut command = workspace::cargo();
+        command.args(["build", "--locked"]);
+        for (package, binary) in PROGRAMS {
+            command.args(["--package", package, "--bin", binary]);
+        }
+        if is_release {
+            command.arg("--release");
+        }
+        shell::run(&mut command)?;
+        let profile = if is_release { "release" } else { "debug" };
+        Ok(Self {
+            dir: workspace::target_dir().join(profile),
+        })
+    }
+
+    /// The server.
+    pub fn node(&self) -> Command {
+        Command::new(self.dir.join("stellara-node"))
+    }
+
+    /// The command line client's path.
+    pub fn cli(&self) -> PathBuf {
+        self.dir.join("stellara")
+    }
+
+    /// The simulator.
+    pub fn sim(&self) -> Command {
+        Command::new(self.dir.join("stellara-sim"))
+    }
+}
