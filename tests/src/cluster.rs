@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use stellara_client::Client;
+use stellara_client::{Client, ClientError};
 use tempfile::TempDir;
 use toml::Table;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Meant};
 use crate::binaries;
 use crate::http;
 use crate::ledger::Ledger;
@@ -68,6 +68,8 @@ pub struct Cluster {
     nodes: [Option<Process>; 3],
     ledger: Ledger,
     accounts: Accounts,
+    /// The payment that showed the cluster to be at work; every check counts it in.
+    first: Meant,
     addresses: Vec<Addresses>,
     options: Options,
     dir: TempDir,
@@ -86,6 +88,7 @@ impl Cluster {
                 cluster.start_node(node);
             }
             if cluster.ready_or_clash().await {
+                cluster.await_first_payment().await;
                 return cluster;
             }
             cluster.nodes = [None, None, None];
@@ -111,6 +114,7 @@ impl Cluster {
             nodes: [None, None, None],
             ledger,
             accounts,
+            first: Meant::next(),
             addresses: addresses(&options),
             options,
             dir,
@@ -272,6 +276,20 @@ impl Cluster {
         .await;
     }
 
+    /// A new cluster learns its accounts from its first leader, a moment after it is ready.
+    async fn await_first_payment(&self) {
+        let client = self.client();
+        let request = self.first.request();
+        until("the cluster knows its treasury", READY_MS_MAX, || async {
+            match client.submit_payment(&request).await {
+                Ok(accepted) => Some(accepted),
+                Err(ClientError::TreasuryUnknown { .. }) => None,
+                Err(error) => panic!("the first payment: {error}"),
+            }
+        })
+        .await;
+    }
+
     /// False when a node ended because one of its ports is taken.
     async fn ready_or_clash(&mut self) -> bool {
         let addresses: Vec<_> = self.addresses.iter().map(|a| a.ops.to_string()).collect();
@@ -310,7 +328,7 @@ impl Drop for Cluster {
         for (number, region) in (1..).zip(REGIONS) {
             let log = self.dir.path().join(format!("node-{number}.log"));
             let text = fs::read_to_string(log).unwrap_or_default();
-            let from = text.char_indices().nth_back(8_000).map_or(0, |(at, _)| at);
+            let from = text.char_indices().nth_back(40_000).map_or(0, |(at, _)| at);
             eprintln!("---- node {number} ({region})\n{}", &text[from..]);
         }
         eprintln!("---- ledger\n{}", self.ledger.log_tail());

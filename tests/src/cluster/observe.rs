@@ -98,6 +98,7 @@ impl Cluster {
     /// When a promise is broken, or it takes too long.
     pub async fn check(&self, meant: &[Meant]) -> ClusterCheck {
         let client = self.client();
+        let meant = [meant, std::slice::from_ref(&self.first)].concat();
         let least = u64::try_from(meant.len()).expect("a test submits few payments");
         until("everything has settled", SETTLED_MS_MAX, || async {
             let totals = client.cluster_status().await.ok()?.totals?;
@@ -105,7 +106,7 @@ impl Cluster {
             done.then_some(())
         })
         .await;
-        let report = self.ledger().check(meant, self.accounts()).await;
+        let report = self.ledger().check(&meant, self.accounts()).await;
         assert!(report.is_exactly_once(), "{report:#?}");
         let index = self.await_level().await;
         ClusterCheck {

@@ -91,7 +91,7 @@ async fn certificates_that_do_not_fit_are_refused() {
             section(settings, "tls").insert("dir".to_owned(), dir.into());
         };
         point(&mut settings, "nothing");
-        check(&cluster, &settings, &["ca.pem"]).await;
+        check(&cluster, &settings, &["cannot read", "node-1.pem"]).await;
 
         create_certificates(&folder("theirs"), "theirs").await;
         point(&mut settings, "theirs");
