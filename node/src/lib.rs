@@ -2,11 +2,13 @@
 //!
 //! The outside world is behind `ports`; whatever runs as a task takes time and spawning from one runtime interface.
 
+pub mod api;
 pub mod certs;
 pub mod config;
 pub mod executor;
 pub mod gate;
 pub mod gateway;
+pub mod http;
 pub mod ingress;
 pub mod node;
 pub mod ports;

@@ -23,6 +23,7 @@ use crate::executor::envelope::Network;
 use crate::executor::{Executor, Outside, Settings, SettingsError};
 use crate::gate::Gate;
 use crate::gateway::{ClusterView, Failure, Freshness, Gateway};
+use crate::http::ops::Admin;
 use crate::ingress::{Group, Ingress, IngressLimits, Origin};
 use crate::ports::{Clock, Ledger, PeerLink, Signer};
 use crate::reads::{Reads, Whoami};
@@ -323,7 +324,7 @@ impl<P: Ports> Node<P> {
     ///
     /// # Errors
     /// What Raft says.
-    pub async fn snapshot(&self) -> Result<(), String> {
+    pub async fn take_snapshot(&self) -> Result<(), String> {
         self.inner
             .raft
             .trigger()
@@ -394,6 +395,19 @@ impl<P: Ports> Gateway for Node<P> {
 
     async fn applied_past(&self, seen: Index) {
         self.inner.reads.applied_past(seen).await;
+    }
+}
+
+/// How long an operator's request to hand leadership over may take.
+const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
+
+impl<P: Ports> Admin for Node<P> {
+    async fn transfer(&self, to: Option<NodeId>) -> Result<(), String> {
+        self.transfer_leadership(to, TRANSFER_WITHIN).await
+    }
+
+    async fn snapshot(&self) -> Result<(), String> {
+        self.take_snapshot().await
     }
 }
 

@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Result<(), DemoError> {
     fleet.stay_up()
 }
 
-fn await_final(fleet: &mut Fleet, cli: &Cli, payments: u32) -> Result<(), DemoError> {
+fn await_final(fleet: &mut Fleet, cli: &Cli<'_>, payments: u32) -> Result<(), DemoError> {
     let payments = u64::from(payments);
     fleet.until("every payment is final", FINAL_MS_MAX, || {
         let totals = cli.status(&layout::endpoints()).ok()?.totals;

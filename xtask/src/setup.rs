@@ -19,7 +19,7 @@ const DENY_VERSION: &str = "0.20.2";
 #[derive(clap::Args)]
 pub struct Args {
     /// Also install cargo-deny from crates.io; takes minutes
-    #[arg(long, env = "STELLARA_WITH_DENY")]
+    #[arg(long, env = "XTASK_WITH_DENY")]
     with_deny: bool,
 }
 
@@ -138,6 +138,8 @@ fn tolerate(missing: &[Need], error: ShellError) -> Result<(), SetupError> {
 fn apt(args: &[&str]) -> Result<(), ShellError> {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+    // Our stdout is for results.
+    command.stdout(std::io::stderr());
     eprintln!("$ {}", shell::line(&command));
     shell::run(&mut command)
 }

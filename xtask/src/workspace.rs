@@ -30,9 +30,12 @@ fn cache_dir() -> PathBuf {
         .join("stellara")
 }
 
-/// Where cargo puts what it builds.
+/// Where cargo puts what it builds. A relative setting counts from the root folder, where cargo
+/// is started.
 pub fn target_dir() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| cache_dir().join("target"), PathBuf::from)
+    let dir =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| cache_dir().join("target"), PathBuf::from);
+    root().join(dir)
 }
 
 /// A `cargo` of this toolchain, in the root folder, with the build cache in its environment.

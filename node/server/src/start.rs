@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft_rt_tokio::TokioRuntime;
+use stellara_node::api;
 use stellara_node::certs::CertPaths;
 use stellara_node::config::{Config, SettlementSection};
 use stellara_node::executor::{Outside, Settings};
+use stellara_node::http::ops;
 use stellara_node::ingress::IngressLimits;
 use stellara_node::node::{Node, NodeOptions, Outer, Ports, Timers, network};
 use stellara_node::ports::ledger::horizon::{Horizon, HorizonSettings};
@@ -17,11 +19,11 @@ use stellara_node::reads::Whoami;
 use stellara_node::transport::client::PeerClient;
 use stellara_node::transport::quic::{QuicEndpoint, QuicLink, QuicOptions};
 use stellara_node::transport::raft::RaftLinkOptions;
-use stellara_node::{api, http};
 use stellara_rocks::{RocksConfig, RocksDisk};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{disk_room, identity, keyring};
 
@@ -44,6 +46,7 @@ impl Ports for Real {
 pub struct Running {
     node: Node<Real>,
     endpoint: Arc<QuicEndpoint>,
+    draining: CancellationToken,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -53,7 +56,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
     identity::claim(&config)?;
     // The ports are taken first: a node that cannot listen should not join an election.
     let public = listen("listen.public", config.listen.public).await?;
-    let ops = listen("listen.ops", config.listen.ops).await?;
+    let ops_port = listen("listen.ops", config.listen.ops).await?;
     let data_dir = config.node.data_dir.clone();
     let disk =
         RocksDisk::open(&data_dir, RocksConfig::default()).map_err(|error| error.to_string())?;
@@ -71,7 +74,8 @@ pub async fn start(config: Config) -> Result<Running, String> {
     endpoint.serve(Arc::clone(&handler));
 
     let (stop, stopped) = watch::channel(false);
-    let recorder = http::install_recorder()?;
+    let metrics = ops::install_metrics().map_err(|error| error.to_string())?;
+    let draining = CancellationToken::new();
     let mut tasks = vec![
         tokio::spawn({
             let stopped = stopped.clone();
@@ -90,9 +94,14 @@ pub async fn start(config: Config) -> Result<Running, String> {
         }),
     ];
     tasks.push(tokio::spawn({
-        let node = node.clone();
+        let shown = ops::Ops {
+            gateway: node.clone(),
+            admin: node.clone(),
+            metrics,
+            draining: draining.clone(),
+        };
         async move {
-            if let Err(error) = http::serve(ops, node, recorder, until(stopped)).await {
+            if let Err(error) = ops::serve(ops_port, shown, until(stopped)).await {
                 tracing::error!(%error, "the ops port ended");
             }
         }
@@ -114,6 +123,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
     Ok(Running {
         node,
         endpoint,
+        draining,
         stop,
         tasks,
     })
@@ -127,6 +137,7 @@ impl Running {
 
     /// Drains, hands leadership over, stops.
     pub async fn stop(self, drain_within: Duration) {
+        self.draining.cancel();
         if !drain_within.is_zero() {
             self.node.drain(drain_within).await;
         }

@@ -1,5 +1,6 @@
 //! The programs that the demo runs, built by cargo.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,16 +42,27 @@ impl Binaries {
 
     /// The server.
     pub fn node(&self) -> Command {
-        Command::new(self.dir.join("stellara-node"))
+        self.program("stellara-node")
     }
 
-    /// The command line client's path.
-    pub fn cli(&self) -> PathBuf {
-        self.dir.join("stellara")
+    /// The command line client.
+    pub fn cli(&self) -> Command {
+        self.program("stellara")
     }
 
     /// The simulator.
     pub fn sim(&self) -> Command {
-        Command::new(self.dir.join("stellara-sim"))
+        self.program("stellara-sim")
+    }
+
+    /// A program with none of the caller's own settings: `STELLARA_*` overrides files.
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.dir.join(name));
+        for (variable, _) in env::vars_os() {
+            if variable.to_string_lossy().starts_with("STELLARA_") {
+                command.env_remove(variable);
+            }
+        }
+        command
     }
 }

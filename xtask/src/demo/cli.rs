@@ -1,6 +1,6 @@
 //! The product's own client, as a program: what the demo sees is what a user sees.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -11,8 +11,8 @@ use super::sample::{Memo, Payment};
 use crate::shell;
 
 /// `stellara`.
-pub struct Cli {
-    program: PathBuf,
+pub struct Cli<'a> {
+    binaries: &'a Binaries,
 }
 
 /// The cluster as a node sees it.
@@ -45,12 +45,10 @@ pub struct Totals {
     pub batches_settled: u64,
 }
 
-impl Cli {
+impl<'a> Cli<'a> {
     /// The client that was built.
-    pub fn new(binaries: &Binaries) -> Self {
-        Self {
-            program: binaries.cli(),
-        }
+    pub fn new(binaries: &'a Binaries) -> Self {
+        Self { binaries }
     }
 
     /// The cluster as one of these nodes sees it.
@@ -111,7 +109,7 @@ impl Cli {
     }
 
     fn command(&self, endpoints: &[String], timeout: &str) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.binaries.cli();
         command.args(["--output", "json", "--timeout", timeout]);
         for endpoint in endpoints {
             command.args(["--endpoint", endpoint]);

@@ -48,7 +48,7 @@ pub fn submit_and_kill(
     fleet: &mut Fleet,
     binaries: &Binaries,
     layout: &Layout,
-    cli: &Cli,
+    cli: &Cli<'_>,
     sample: &Sample,
 ) -> Result<Failover, DemoError> {
     let part_len = sample.payments.len().div_ceil(PARTS);
@@ -102,7 +102,7 @@ impl Part {
         Ok(Self { name, file, out })
     }
 
-    fn submit(&self, layout: &Layout, cli: &Cli) -> Result<Job, DemoError> {
+    fn submit(&self, layout: &Layout, cli: &Cli<'_>) -> Result<Job, DemoError> {
         // What an earlier try printed is not this one's answer.
         drop(fs::remove_file(&self.out));
         let mut command = cli.submit_file(&layout::endpoints(), &self.file);
@@ -115,7 +115,7 @@ impl Part {
         &self,
         fleet: &mut Fleet,
         layout: &Layout,
-        cli: &Cli,
+        cli: &Cli<'_>,
         mut job: Job,
     ) -> Result<u64, DemoError> {
         for _ in 0..TRIES_MAX {
@@ -152,7 +152,7 @@ impl Part {
 /// Kills whoever leads now; answers where, and the gap.
 fn kill_leader(
     fleet: &mut Fleet,
-    cli: &Cli,
+    cli: &Cli<'_>,
     probe: &Payment,
 ) -> Result<(&'static Region, u64), DemoError> {
     let leader = fleet.until("a leader is known", GAP_MS_MAX, || {
@@ -174,7 +174,7 @@ fn kill_leader(
 
 /// Asks every survivor over and over; the first acknowledgement ends the gap.
 fn measure_gap(
-    cli: &Cli,
+    cli: &Cli<'_>,
     survivors: &[String],
     probe: &Payment,
     killed_at: Instant,

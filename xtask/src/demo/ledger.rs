@@ -7,6 +7,7 @@ use super::error::DemoError;
 use super::fleet::Fleet;
 use super::http;
 use super::layout::{LEDGER, Layout};
+use super::settings;
 
 /// How long it may take to answer.
 const READY_MS_MAX: u64 = 30_000;
@@ -23,15 +24,8 @@ pub fn start(
 ) -> Result<(), DemoError> {
     let accounts = layout.write("ledger-accounts.json", &accounts.to_string())?;
     let mut command = binaries.sim();
-    command.args([
-        "ledger",
-        "--listen",
-        LEDGER,
-        "--seed",
-        "1",
-        "--close-ms",
-        "1000",
-    ]);
+    command.args(["ledger", "--listen", LEDGER, "--seed", "1", "--close-ms"]);
+    command.arg(settings::LEDGER_MS.to_string());
     command.arg("--accounts").arg(accounts);
     command.arg("--journal").arg(layout.file("journal.jsonl"));
     fleet.start("ledger", &mut command, &layout.log("ledger"))?;

@@ -6,73 +6,81 @@ use toml::{Table, Value};
 
 use super::layout::{CLUSTER, LEDGER, Layout, REGIONS, Region};
 
-/// Timers fit for loopback: a leader is missed within half a second.
-const HEARTBEAT_MS: i64 = 50;
+/// Timers fit for loopback, where a round trip takes less than a busy machine's pauses.
+const ROUND_TRIP_MAX_MS: i64 = 40;
+const HEARTBEAT_MS: i64 = 60;
 const ELECTION_MIN_MS: i64 = 200;
 const ELECTION_MAX_MS: i64 = 400;
+/// Time between two ledgers of the demo.
+pub const LEDGER_MS: i64 = 1_000;
+/// Looks at a transaction on its way: four for each ledger.
+const POLL_MS: i64 = LEDGER_MS / 4;
+/// The network that the ledger simulates unless told otherwise.
+const NETWORK_PASSPHRASE: &str = "Test SDF Network ; September 2015";
 
 /// The settings of this region's node, as text.
 pub fn text(layout: &Layout, region: &Region) -> String {
-    let number = |id: u64| Value::from(i64::try_from(id).expect("node ids are small"));
-    let mut members = Vec::new();
-    for member in &REGIONS {
-        members.push(Value::Table(table([
-            ("node_id", number(member.node_id)),
-            ("region", member.name.into()),
-            ("peer_address", member.peer_address().into()),
-            ("public_address", member.public_url().into()),
-        ])));
-    }
     let data = layout.file(&format!("data-{}", region.node_id));
-    let root = table([
-        ("cluster_id", CLUSTER.into()),
-        ("node_id", number(region.node_id)),
+    let node = [
+        ("id", number(region.node_id)),
         ("region", region.name.into()),
         ("data_dir", path(&data)),
-        ("members", Value::Array(members)),
-        (
-            "listen",
-            Value::Table(table([
-                ("peer", region.peer_address().into()),
-                ("public", region.public_address().into()),
-                ("ops", region.ops_address().into()),
-            ])),
-        ),
-        (
-            "tls",
-            Value::Table(table([("dir", path(&layout.file("certs")))])),
-        ),
-        (
-            "raft",
-            Value::Table(table([
-                ("heartbeat_ms", HEARTBEAT_MS.into()),
-                ("election_min_ms", ELECTION_MIN_MS.into()),
-                ("election_max_ms", ELECTION_MAX_MS.into()),
-            ])),
-        ),
-        (
-            "ledger",
-            Value::Table(table([(
-                "horizon_urls",
-                Value::Array(vec![format!("http://{LEDGER}").into()]),
-            )])),
-        ),
-        (
-            "keyring",
-            Value::Table(table([
-                ("file", path(&layout.file("keyring.json"))),
-                ("passphrase_file", path(&layout.file("passphrase"))),
-            ])),
-        ),
-    ]);
+    ];
+    let members = REGIONS.iter().map(|member| {
+        table([
+            ("id", number(member.node_id)),
+            ("region", member.name.into()),
+            ("peer", member.peer_address().into()),
+            ("public", member.public_url().into()),
+        ])
+    });
+    let cluster = [
+        ("id", CLUSTER.into()),
+        ("members", Value::Array(members.collect())),
+    ];
+    let listen = [
+        ("peer", region.peer_address().into()),
+        ("public", region.public_address().into()),
+        ("ops", region.ops_address().into()),
+    ];
+    let raft = [
+        ("heartbeat_ms", HEARTBEAT_MS.into()),
+        ("election_timeout_min_ms", ELECTION_MIN_MS.into()),
+        ("election_timeout_max_ms", ELECTION_MAX_MS.into()),
+        ("round_trip_max_ms", ROUND_TRIP_MAX_MS.into()),
+    ];
+    let horizon = Value::Array(vec![format!("http://{LEDGER}").into()]);
+    let settlement = [
+        ("horizon", horizon),
+        ("network_passphrase", NETWORK_PASSPHRASE.into()),
+        ("keyring", path(&layout.file("keyring.json"))),
+        ("keyring_passphrase_file", path(&layout.file("passphrase"))),
+        ("poll_ms", POLL_MS.into()),
+        ("ledger_ms", LEDGER_MS.into()),
+    ];
+    let root: Table = [
+        ("node", table(node)),
+        ("cluster", table(cluster)),
+        ("listen", table(listen)),
+        ("tls", table([("dir", path(&layout.file("certs")))])),
+        ("raft", table(raft)),
+        ("settlement", table(settlement)),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect();
     root.to_string()
 }
 
-fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
+fn number(id: u64) -> Value {
+    Value::from(i64::try_from(id).expect("node ids are small"))
+}
+
+fn table<const N: usize>(entries: [(&str, Value); N]) -> Value {
     let named = entries
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value));
-    named.collect()
+    Value::Table(named.collect())
 }
 
 fn path(path: &Path) -> Value {
@@ -91,8 +99,8 @@ mod tests {
         let layout = Layout::create(Some(dir.path())).unwrap();
         for region in &REGIONS {
             let table: Table = super::text(&layout, region).parse().unwrap();
-            assert_eq!(table["members"].as_array().unwrap().len(), 3);
-            assert_eq!(table["region"].as_str(), Some(region.name));
+            assert_eq!(table["cluster"]["members"].as_array().unwrap().len(), 3);
+            assert_eq!(table["node"]["region"].as_str(), Some(region.name));
         }
     }
 }

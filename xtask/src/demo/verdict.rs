@@ -59,7 +59,7 @@ impl Summary {
     /// When one does not answer as agreed, or the nodes do not come level.
     pub fn gather(
         fleet: &mut Fleet,
-        cli: &Cli,
+        cli: &Cli<'_>,
         sample: &Sample,
         accounts: &Accounts,
         failover: &Failover,
@@ -186,7 +186,7 @@ impl Summary {
 }
 
 /// Waits until all nodes stand at one index, and compares their states there.
-fn digests_equal(fleet: &mut Fleet, cli: &Cli) -> Result<bool, DemoError> {
+fn digests_equal(fleet: &mut Fleet, cli: &Cli<'_>) -> Result<bool, DemoError> {
     fleet.until("all nodes stand at one index", LEVEL_MS_MAX, || {
         let mut states = Vec::new();
         for region in &REGIONS {

@@ -1,0 +1,119 @@
+//! The Cluster service: status, members. Both answer without a leader, from what the node knows.
+
+use stellara_machine::state::State;
+use stellara_proto::v1;
+use stellara_proto::v1::cluster_server::Cluster;
+use tonic::{Request, Response, Status};
+
+use super::errors::ApiError;
+use super::meter;
+use crate::gateway::{ClusterView, Freshness, Gateway, MemberView, Role, Suffrage};
+
+/// The service over a gateway.
+#[derive(Clone)]
+pub struct ClusterApi<G> {
+    gateway: G,
+}
+
+impl<G: Gateway> ClusterApi<G> {
+    /// The service.
+    pub fn new(gateway: G) -> Self {
+        Self { gateway }
+    }
+
+    async fn status(&self) -> Result<v1::ClusterStatus, ApiError> {
+        let anything = Freshness::Stale {
+            staleness_max_ms: 0,
+        };
+        let view = self.gateway.read(anything).await?;
+        let cluster = self.gateway.status();
+        let totals = view.state(totals);
+        let digest = view.digest_at(view.applied_index());
+        let members = members(&cluster);
+        Ok(v1::ClusterStatus {
+            cluster_id: cluster.cluster_id,
+            node_id: cluster.node_id,
+            region: cluster.region,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            term: cluster.term,
+            leader_id: cluster.leader_id.unwrap_or_default(),
+            last_log_index: cluster.last_log_index,
+            committed_index: cluster.committed_index,
+            applied_index: cluster.applied_index,
+            digest: digest.map_or_else(String::new, |(_, digest)| hex::encode(digest.0)),
+            digest_index: digest.map_or(0, |(index, _)| index.0),
+            members,
+            totals: Some(totals),
+            read_only_reason: cluster.read_only_reason.unwrap_or_default(),
+        })
+    }
+}
+
+/// The counts of a state.
+pub(crate) fn totals(state: &State) -> v1::Totals {
+    let totals = state.totals();
+    v1::Totals {
+        submitted: totals.submitted,
+        queued: state.queued(),
+        batched: state.batched(),
+        settled: totals.settled,
+        failed: totals.failed,
+        cancelled: totals.cancelled,
+        batches_live: u64::try_from(state.batches().len()).unwrap_or(u64::MAX),
+        batches_settled: totals.batches_settled,
+        fee_charged_stroops: u64::try_from(totals.fee_charged_stroops.max(0)).unwrap_or(u64::MAX),
+    }
+}
+
+/// The members as a node sees them.
+pub(crate) fn members(cluster: &ClusterView) -> Vec<v1::Member> {
+    let members = cluster.members.iter();
+    members.map(|member| of(cluster, member)).collect()
+}
+
+fn of(cluster: &ClusterView, member: &MemberView) -> v1::Member {
+    let (voter, follows) = match member.suffrage {
+        Suffrage::Voter => (true, v1::MemberRole::Follower),
+        Suffrage::Learner => (false, v1::MemberRole::Learner),
+    };
+    let role = if member.node_id == cluster.node_id {
+        match cluster.role {
+            Role::Leader => v1::MemberRole::Leader,
+            Role::Follower => v1::MemberRole::Follower,
+            Role::Candidate => v1::MemberRole::Candidate,
+            Role::Learner => v1::MemberRole::Learner,
+        }
+    } else if cluster.leader_id == Some(member.node_id) {
+        v1::MemberRole::Leader
+    } else {
+        follows
+    };
+    v1::Member {
+        node_id: member.node_id,
+        region: member.info.region.clone(),
+        peer_address: member.info.peer_address.clone(),
+        public_address: member.info.public_address.clone(),
+        role: role.into(),
+        voter,
+        matched_index: member.matched_index.unwrap_or_default(),
+    }
+}
+
+#[tonic::async_trait]
+impl<G: Gateway> Cluster for ClusterApi<G> {
+    async fn get_cluster_status(
+        &self,
+        _request: Request<v1::GetClusterStatusRequest>,
+    ) -> Result<Response<v1::ClusterStatus>, Status> {
+        meter::call("GetClusterStatus", self.status()).await
+    }
+
+    async fn list_members(
+        &self,
+        _request: Request<v1::ListMembersRequest>,
+    ) -> Result<Response<v1::ListMembersResponse>, Status> {
+        let members = members(&self.gateway.status());
+        let answer = async { Ok(v1::ListMembersResponse { members }) };
+        meter::call("ListMembers", answer).await
+    }
+}

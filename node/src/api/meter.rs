@@ -1,0 +1,59 @@
+//! Counts and times calls: one counter and one histogram, by method and code.
+//!
+//! Both labels come from fixed sets, so the number of series is bounded whatever callers send.
+
+use std::future::Future;
+
+use metrics::{counter, histogram};
+use tokio::time::Instant;
+use tonic::{Code, Response, Status};
+
+use super::errors::ApiError;
+
+/// Runs a handler and counts its call; for a stream, until the stream begins.
+pub(super) async fn call<T>(
+    method: &'static str,
+    handler: impl Future<Output = Result<T, ApiError>>,
+) -> Result<Response<T>, Status> {
+    let started = Instant::now();
+    let result = handler.await.map_err(Status::from);
+    let code = name(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
+    counter!("stellara_api_calls_total", "method" => method, "code" => code).increment(1);
+    histogram!("stellara_api_call_seconds", "method" => method, "code" => code)
+        .record(started.elapsed().as_secs_f64());
+    result.map(Response::new)
+}
+
+/// Counts a message refused before a handler saw it.
+pub(super) fn too_large() {
+    counter!("stellara_api_too_large_total").increment(1);
+}
+
+/// Counts payments by what became of them.
+pub(super) fn payments(accepted: u64, refused: u64) {
+    counter!("stellara_api_payments_total", "result" => "accepted").increment(accepted);
+    counter!("stellara_api_payments_total", "result" => "refused").increment(refused);
+}
+
+/// gRPC's own name of a code.
+const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
+}

@@ -1,0 +1,50 @@
+//! Whether a node should be sent traffic: one rule for the health service and the ops port.
+
+use thiserror::Error;
+
+use crate::gateway::ClusterView;
+
+/// Entries that a ready node may have committed and not applied.
+pub const APPLY_LAG_MAX: u64 = 10_000;
+
+/// Why a node should not be sent traffic.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotReady {
+    /// Nobody leads, as far as it knows.
+    #[error("no leader is known")]
+    NoLeader,
+    /// It has yet to apply what is committed.
+    #[error("{entries} committed entries are not applied, at most {APPLY_LAG_MAX} may be")]
+    Behind {
+        /// How many.
+        entries: u64,
+    },
+    /// It takes no writes.
+    #[error("takes no writes: {reason}")]
+    ReadOnly {
+        /// Why.
+        reason: String,
+    },
+    /// It stops.
+    #[error("the node is stopping")]
+    Draining,
+}
+
+/// Whether the node is ready, as its own view of the cluster tells.
+///
+/// # Errors
+/// `NotReady` says why not.
+pub fn check(view: &ClusterView) -> Result<(), NotReady> {
+    if let Some(reason) = &view.read_only_reason {
+        let reason = reason.clone();
+        return Err(NotReady::ReadOnly { reason });
+    }
+    if view.leader_id.is_none() {
+        return Err(NotReady::NoLeader);
+    }
+    let entries = view.committed_index.saturating_sub(view.applied_index);
+    if entries > APPLY_LAG_MAX {
+        return Err(NotReady::Behind { entries });
+    }
+    Ok(())
+}

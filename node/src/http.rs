@@ -1,0 +1,4 @@
+//! HTTP beside the API: the ops port, for probes, metrics and operators.
+
+pub mod gauges;
+pub mod ops;
