@@ -58,8 +58,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
     let public = listen("listen.public", config.listen.public).await?;
     let ops_port = listen("listen.ops", config.listen.ops).await?;
     let data_dir = config.node.data_dir.clone();
-    let disk =
-        RocksDisk::open(&data_dir, RocksConfig::default()).map_err(|error| error.to_string())?;
+    let disk = RocksDisk::open(&data_dir, rocks(&config)).map_err(|error| error.to_string())?;
     let endpoint = Arc::new(bind(&config)?);
     let settlement = config.settlement.as_ref().map(outside).transpose()?;
     let outer = Outer::<Real> {
@@ -176,6 +175,14 @@ fn bind(config: &Config) -> Result<QuicEndpoint, String> {
         SystemClock.now(),
     )
     .map_err(|error| error.to_string())
+}
+
+/// The store gives up at a quarter of the reserve: the node turns read-only long before, and still writes what
+/// following and handing over need.
+fn rocks(config: &Config) -> RocksConfig {
+    RocksConfig {
+        reserve_bytes: config.limits.disk_reserve_bytes / 4,
+    }
 }
 
 fn outside(

@@ -161,6 +161,17 @@ where
         (leader != metrics.id).then_some((leader, info))
     }
 
+    /// Resolves once this node knows that `leader` leads no more.
+    async fn deposed(&self, leader: NodeId) {
+        use openraft_rt::watch::WatchReceiver as _;
+        let mut metrics = self.raft.server_metrics();
+        while metrics.borrow_watched().current_leader == Some(leader) {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn pass_on(
         &self,
         group: &[Pending],
@@ -181,7 +192,13 @@ where
         let expected = request.commands.len();
         let target = Peer { node_id, info };
         let limit = self.limits.answer_within;
-        match self.peers.forward(&target, &request, limit).await {
+        let answer = tokio::select! {
+            biased;
+            answer = self.peers.forward(&target, &request, limit) => answer,
+            // It may have taken the commands; waiting for a leader of the past would only keep others at the door.
+            () = self.deposed(node_id) => return Err(Failure::Unknown),
+        };
+        match answer {
             Ok(response) => answers_of(response, expected, hint()),
             Err(LinkError::Unreachable { .. } | LinkError::Refused { .. }) => {
                 Err(Failure::NoLeader { hint: hint() })
