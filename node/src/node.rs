@@ -151,6 +151,8 @@ fn raft_config(options: &NodeOptions) -> Result<Arc<Config>, StartError> {
         election_timeout_max: election_timeout_max_ms,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
+        // A follower that lost its data answers with a shorter log: it is filled again, the leader goes on.
+        allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
         max_in_snapshot_log_to_keep: options.snapshot_entries / 4,
         purge_batch_size: 256,

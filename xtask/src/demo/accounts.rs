@@ -68,7 +68,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Reads `{"accounts": [{"account": "G...", "role": "treasury|channel|fee"}]}`, as
+    /// Reads `{"treasuries": ["G..."], "channels": ["G..."], "fee_accounts": ["G..."]}`, as
     /// `stellara-node keyring create --accounts-out` writes it.
     ///
     /// # Errors
@@ -79,29 +79,23 @@ impl Accounts {
             why,
         };
         let json: Value = serde_json::from_str(text).map_err(|error| told(error.to_string()))?;
-        let list = json["accounts"].as_array();
-        let list = list.ok_or_else(|| told("accounts must be a list".to_owned()))?;
-        let mut accounts = Self::default();
-        for entry in list {
-            let role = entry["role"].as_str().unwrap_or_default();
-            let of_role = match role {
-                "treasury" => &mut accounts.treasuries,
-                "channel" => &mut accounts.channels,
-                "fee" => &mut accounts.fees,
-                _ => {
-                    return Err(told(format!(
-                        "role {role:?} is not treasury, channel or fee"
-                    )));
-                }
-            };
-            let address = entry["account"].as_str();
-            of_role.push(
-                address
-                    .ok_or_else(|| told("account must be text".to_owned()))?
-                    .to_owned(),
-            );
-        }
-        Ok(accounts)
+        let of_role = |role: &str| {
+            let list = json[role].as_array();
+            let list = list.ok_or_else(|| told(format!("{role} must be a list")))?;
+            list.iter()
+                .map(|address| {
+                    let address = address.as_str();
+                    address
+                        .map(str::to_owned)
+                        .ok_or_else(|| told(format!("{role} must hold text")))
+                })
+                .collect::<Result<Vec<String>, DemoError>>()
+        };
+        Ok(Self {
+            treasuries: of_role("treasuries")?,
+            channels: of_role("channels")?,
+            fees: of_role("fee_accounts")?,
+        })
     }
 
     /// Whose money moves.
@@ -159,8 +153,7 @@ fn account(address: &str, balance_stroops: u64, trust_lines: Vec<Value>) -> Valu
 mod tests {
     use super::{Accounts, Kind, RECIPIENTS};
 
-    const TEXT: &str = r#"{"accounts":[{"account":"GA","role":"treasury"},
-        {"account":"GB","role":"channel"},{"account":"GC","role":"fee"}]}"#;
+    const TEXT: &str = r#"{"treasuries":["GA"],"channels":["GB"],"fee_accounts":["GC"]}"#;
 
     #[test]
     fn the_ledger_gets_everyone_but_the_absent() {
@@ -179,8 +172,8 @@ mod tests {
         for text in [
             "",
             "{}",
-            r#"{"accounts":[{"account":"GA","role":"x"}]}"#,
-            r#"{"accounts":[{"role":"fee"}]}"#,
+            r#"{"treasuries":"GA","channels":[],"fee_accounts":[]}"#,
+            r#"{"treasuries":[1],"channels":[],"fee_accounts":[]}"#,
         ] {
             Accounts::read(text).unwrap_err();
         }

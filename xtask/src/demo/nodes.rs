@@ -36,9 +36,9 @@ pub fn create_keyring(binaries: &Binaries, layout: &Layout) -> Result<Accounts, 
         "2",
         "--channels",
         "20",
-        "--fee",
+        "--fee-accounts",
         "1",
-        "--seed",
+        "--insecure-seed",
         "7",
     ]);
     command.arg("--accounts-out").arg(&out);

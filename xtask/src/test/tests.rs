@@ -6,6 +6,10 @@ use crate::{shell, workspace};
 
 /// With cargo-nextest when it is installed, which also ends tests that hang; else `cargo test`.
 pub fn run() -> Result<Done, StepError> {
+    // The end-to-end tests start the binaries as they lie in the target folder.
+    let mut binaries = workspace::cargo();
+    binaries.args(["build", "--locked", "--workspace", "--bins"]);
+    shell::run(&mut binaries)?;
     let mut command = workspace::cargo();
     if shell::is_installed("cargo-nextest") {
         command.args([
