@@ -25,8 +25,9 @@ struct Fresh {
 impl StoreBuilder<T, Log, State, ()> for Fresh {
     async fn build(&self) -> Result<((), Log, State), StorageError<T>> {
         let disk = Carrying::new(MemoryDisk::default(), &self.family);
-        let log = LogStore::open(disk.open("log", Purpose::Log).unwrap()).unwrap();
-        let state = StateStore::open(disk).unwrap();
+        let log = LogStore::open(disk.open("log", Purpose::Log).expect("a fresh disk"))
+            .expect("an empty log");
+        let state = StateStore::open(disk).expect("an empty state");
         Ok(((), log, state))
     }
 }

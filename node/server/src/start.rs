@@ -73,43 +73,25 @@ pub async fn start(config: Config) -> Result<Running, String> {
     endpoint.serve(Arc::clone(&handler));
 
     let (stop, stopped) = watch::channel(false);
-    let metrics = ops::install_metrics().map_err(|error| error.to_string())?;
     let draining = CancellationToken::new();
-    let mut tasks = vec![
-        tokio::spawn({
-            let stopped = stopped.clone();
-            async move { handler.beat(until(stopped)).await }
-        }),
+    let shown = ops::Ops {
+        gateway: node.clone(),
+        admin: node.clone(),
+        metrics: ops::install_metrics().map_err(|error| error.to_string())?,
+        draining: draining.clone(),
+    };
+    let beating = until(stopped.clone());
+    let reserve_bytes = config.limits.disk_reserve_bytes;
+    let tasks = vec![
+        tokio::spawn(async move { handler.beat(beating).await }),
         tokio::spawn(join_cluster(node.clone(), endpoint.link(), config.clone())),
+        tokio::spawn(serve_public(public, node.clone(), stopped.clone())),
+        tokio::spawn(serve_ops(ops_port, shown, stopped)),
         tokio::spawn({
-            let (node, stopped) = (node.clone(), stopped.clone());
-            async move {
-                let served =
-                    api::serve(public, node, api::ApiOptions::default(), until(stopped)).await;
-                if let Err(error) = served {
-                    tracing::error!(%error, "the public port ended");
-                }
-            }
+            let node = node.clone();
+            async move { disk_room::watch(node, &data_dir, reserve_bytes).await }
         }),
     ];
-    tasks.push(tokio::spawn({
-        let shown = ops::Ops {
-            gateway: node.clone(),
-            admin: node.clone(),
-            metrics,
-            draining: draining.clone(),
-        };
-        async move {
-            if let Err(error) = ops::serve(ops_port, shown, until(stopped)).await {
-                tracing::error!(%error, "the ops port ended");
-            }
-        }
-    }));
-    tasks.push(tokio::spawn({
-        let (node, folder) = (node.clone(), data_dir);
-        let reserve_bytes = config.limits.disk_reserve_bytes;
-        async move { disk_room::watch(node, &folder, reserve_bytes).await }
-    }));
     tracing::info!(
         node_id = config.node.id,
         region = %config.node.region,
@@ -148,6 +130,23 @@ impl Running {
             task.await.ok();
         }
         tracing::info!("node stopped");
+    }
+}
+
+async fn serve_public(listener: TcpListener, node: Node<Real>, stopped: watch::Receiver<bool>) {
+    let options = api::ApiOptions::default();
+    if let Err(error) = api::serve(listener, node, options, until(stopped)).await {
+        tracing::error!(%error, "the public port ended");
+    }
+}
+
+async fn serve_ops(
+    listener: TcpListener,
+    shown: ops::Ops<Node<Real>, Node<Real>>,
+    stopped: watch::Receiver<bool>,
+) {
+    if let Err(error) = ops::serve(listener, shown, until(stopped)).await {
+        tracing::error!(%error, "the ops port ended");
     }
 }
 

@@ -25,11 +25,12 @@ struct Fresh {
 
 impl StoreBuilder<T, Log, State, TempDir> for Fresh {
     async fn build(&self) -> Result<(TempDir, Log, State), StorageError<T>> {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = RocksDisk::open(folder.path(), RocksConfig::default()).unwrap();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = RocksDisk::open(folder.path(), RocksConfig::default()).expect("an empty folder");
         let disk = Carrying::new(disk, &self.family);
-        let log = LogStore::open(disk.open("log", Purpose::Log).unwrap()).unwrap();
-        let state = StateStore::open(disk).unwrap();
+        let log = LogStore::open(disk.open("log", Purpose::Log).expect("a fresh disk"))
+            .expect("an empty log");
+        let state = StateStore::open(disk).expect("an empty state");
         Ok((folder, log, state))
     }
 }
