@@ -269,7 +269,8 @@ mod tests {
 
     #[test]
     fn only_our_transactions_are_counted() {
-        let accounts = Accounts::read(r#"{"accounts":[{"account":"GF","role":"fee"}]}"#).unwrap();
+        let text = r#"{"treasuries":[],"channels":[],"fee_accounts":["GF"]}"#;
+        let accounts = Accounts::read(text).unwrap();
         let journal = [
             json!({ "fee_source": "GF", "fee_charged_stroops": 300 }),
             json!({ "fee_source": "GX", "fee_charged_stroops": 500 }),
