@@ -18,7 +18,7 @@ const DENY_VERSION: &str = "0.20.2";
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Also install cargo-deny from crates.io; takes minutes
+    /// Also install cargo-deny; takes minutes
     #[arg(long, env = "XTASK_WITH_DENY")]
     with_deny: bool,
 }
