@@ -149,58 +149,49 @@ impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
     }
 
     fn apply_entry(&self, entry: Entry) -> Result<EntryReplies, EngineError> {
-        let mut batch = Batch::default();
         let index = entry.index();
-        let replies = match entry.payload {
-            EntryPayload::Blank => {
-                self.advance(&mut batch, entry.log_id, None);
-                EntryReplies::default()
-            }
+        match entry.payload {
+            EntryPayload::Blank => self.advance(entry.log_id, None),
             EntryPayload::Membership(membership) => {
                 let stored = StoredMembership::new(Some(entry.log_id), membership);
-                self.advance(&mut batch, entry.log_id, Some(stored));
-                EntryReplies::default()
+                self.advance(entry.log_id, Some(stored))
             }
             EntryPayload::Normal(EncodedEntry(bytes)) => {
                 let decoded = codec::entry_from_bytes(index, &bytes)
                     .map_err(|error| rows::corrupt(&format!("log entry {index}"), error))?;
-                let replies = self.decide(&mut batch, entry.log_id, &decoded)?;
-                EntryReplies(replies)
+                self.decide(entry.log_id, &decoded)
             }
-        };
-        let engine = self.shared.read(|current| Arc::clone(&current.engine));
-        engine.apply(batch)?;
-        Ok(replies)
+        }
     }
 
     /// Raft's own entries only move the applied index.
-    fn advance(&self, batch: &mut Batch, log_id: LogId, membership: Option<StoredMembership>) {
+    fn advance(
+        &self,
+        log_id: LogId,
+        membership: Option<StoredMembership>,
+    ) -> Result<EntryReplies, EngineError> {
         self.shared.write(|current| {
+            let mut batch = Batch::default();
             current.applied.last = Some(log_id);
             if let Some(membership) = membership {
                 current.applied.membership = membership;
             }
-            rows::write_meta(batch, &current.applied, &current.state.meta());
-        });
+            rows::write_meta(&mut batch, &current.applied, &current.state.meta());
+            current.engine.apply(batch)
+        })?;
+        Ok(EntryReplies::default())
     }
 
-    fn decide(
-        &self,
-        batch: &mut Batch,
-        log_id: LogId,
-        entry: &MachineEntry,
-    ) -> Result<
-        Vec<Result<stellara_machine::decision::Reply, stellara_machine::decision::Rejection>>,
-        EngineError,
-    > {
+    /// The rows are written before the lock is let go: who sees an index sees its rows.
+    fn decide(&self, log_id: LogId, entry: &MachineEntry) -> Result<EntryReplies, EngineError> {
         let engine = self.shared.read(|current| Arc::clone(&current.engine));
         let mut prefetched = read_rows(&*engine, entry)?;
-        let Outcome {
-            replies,
-            changes,
-            record,
-        } = self.shared.write(|current| {
-            let outcome = step(&mut current.state, entry, &mut prefetched)
+        self.shared.write(|current| {
+            let Outcome {
+                replies,
+                changes,
+                record,
+            } = step(&mut current.state, entry, &mut prefetched)
                 .map_err(|error| rows::corrupt("machine", format_args!("{error:?}")))?;
             current.applied.last = Some(log_id);
             let digest = current.state.digest();
@@ -208,14 +199,15 @@ impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
             while current.digests.len() > DIGESTS_MAX {
                 current.digests.pop_first();
             }
-            rows::write_meta(batch, &current.applied, &current.state.meta());
-            Ok::<_, EngineError>(outcome)
-        })?;
-        for change in changes {
-            rows::write_change(batch, change);
-        }
-        rows::write_record(batch, &record);
-        Ok(replies)
+            let mut batch = Batch::default();
+            for change in changes {
+                rows::write_change(&mut batch, change);
+            }
+            rows::write_record(&mut batch, &record);
+            rows::write_meta(&mut batch, &current.applied, &current.state.meta());
+            engine.apply(batch)?;
+            Ok(EntryReplies(replies))
+        })
     }
 
     fn remember_snapshot(&self, snapshot: Option<(SnapshotMeta, Snapshot)>) {
