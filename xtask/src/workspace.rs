@@ -8,16 +8,23 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use crate::shell::{self, ShellError};
 
-/// The root folder of the workspace.
+/// The root folder of the workspace that this run is for. Clones may share one target folder, so
+/// what cargo says now counts before what it said when this was built.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the crate is a folder of the workspace")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let built = || env!("CARGO_MANIFEST_DIR").into();
+        let folder: PathBuf = env::var_os("CARGO_MANIFEST_DIR").map_or_else(built, PathBuf::from);
+        let root = folder.parent();
+        root.expect("the crate is a folder of the workspace")
+            .to_owned()
+    })
 }
 
 /// The cache of everything that is built: `$XDG_CACHE_HOME/stellara`, or `~/.cache/stellara`.
