@@ -12,6 +12,10 @@ mod keyring;
 mod run;
 mod start;
 
+/// Also takes RocksDB's allocations, which the C++ side makes by malloc.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// One region's node of a Stellara cluster.
 #[derive(Parser)]
 #[command(name = "stellara-node", version, arg_required_else_help = true)]

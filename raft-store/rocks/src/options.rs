@@ -96,7 +96,7 @@ fn log_family(space: Space, cache: &Cache) -> Options {
     });
     options.set_max_write_buffer_number(2);
     options.set_compaction_style(DBCompactionStyle::Level);
-    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_compression_type(DBCompressionType::None);
     options.set_block_based_table_factory(&table(cache));
     options
 }
@@ -108,7 +108,6 @@ fn state_family(space: Space, cache: &Cache) -> Options {
     options.set_compaction_style(DBCompactionStyle::Level);
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
     let mut table = table(cache);
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     table.set_whole_key_filtering(true);
