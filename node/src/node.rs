@@ -362,15 +362,14 @@ impl<P: Ports> Node<P> {
 
     /// Resolves when Raft stopped by itself, with the reason: the disk failed or a record is corrupt.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.inner.raft.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_and_update().running_state {
-                return fatal.to_string();
-            }
-            if metrics.changed().await.is_err() {
-                return "raft ended".to_owned();
-            }
+        // These change seldom, the full metrics with every entry; both end with Raft.
+        let mut ended = self.inner.raft.server_metrics();
+        while ended.changed().await.is_ok() {
+            ended.borrow_and_update();
         }
+        let metrics = self.inner.raft.metrics();
+        let running = metrics.borrow_watched().running_state.clone();
+        running.map_or_else(|fatal| fatal.to_string(), |()| "raft ended".to_owned())
     }
 
     fn leads(&self) -> Option<u64> {

@@ -81,7 +81,7 @@ impl RocksEngine {
 
     /// Writes to memory only; what is there is flushed later.
     fn write_unlogged(&self, batch: &Batch) -> Result<(), EngineError> {
-        self.store.room_for(put_bytes(batch))?;
+        self.store.room_for(0, put_bytes(batch))?;
         self.store.write(std::iter::once(batch))
     }
 }

@@ -16,22 +16,21 @@ pub(crate) fn hidden(path: &Path, state: &str) -> PathBuf {
     path.with_file_name(format!(".{name}.{state}"))
 }
 
-/// Whether `bytes` more leave `reserve_bytes` free on the file system of `path`.
+/// The bytes that may still be written to the file system of `path` before only `reserve_bytes` are
+/// free, once `bytes` more are written.
 ///
 /// # Errors
-/// `DiskFull`; `WriteFailed` when the system does not say.
-pub(crate) fn room_for(path: &Path, bytes: u64, reserve_bytes: u64) -> Result<(), EngineError> {
+/// `DiskFull` when those do not fit; `WriteFailed` when the system does not say.
+pub(crate) fn room_for(path: &Path, bytes: u64, reserve_bytes: u64) -> Result<u64, EngineError> {
     let disk = rustix::fs::statvfs(path).map_err(|error| write_failed(path, error))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free >= bytes.saturating_add(reserve_bytes) {
-        return Ok(());
-    }
-    Err(EngineError::DiskFull {
-        path: path.display().to_string(),
-        detail: format!(
-            "{free} bytes are free, {bytes} more asked for, {reserve_bytes} in reserve"
-        ),
-    })
+    free.checked_sub(bytes.saturating_add(reserve_bytes))
+        .ok_or_else(|| EngineError::DiskFull {
+            path: path.display().to_string(),
+            detail: format!(
+                "{free} bytes are free, {bytes} more asked for, {reserve_bytes} in reserve"
+            ),
+        })
 }
 
 /// Makes the names in a folder durable.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
@@ -16,12 +17,17 @@ use crate::wal::Wal;
 use crate::watermark::{self, Watermark};
 use crate::{files, options, wal};
 
+/// Two engines and other programs may write meanwhile: little of the reserve is spent unseen.
+const SPARE_PART: u64 = 32;
+
 pub(crate) struct Store {
     pub db: DB,
     pub folder: PathBuf,
     pub purpose: Purpose,
     pub refusals: Arc<Refusals>,
     reserve_bytes: u64,
+    /// Bytes that may be written before the disk is looked at again.
+    spare_bytes: AtomicU64,
     failed: OnceLock<EngineError>,
     watermark: Mutex<Watermark>,
 }
@@ -61,6 +67,7 @@ impl Store {
             purpose,
             refusals: Arc::default(),
             reserve_bytes,
+            spare_bytes: AtomicU64::new(0),
             failed: OnceLock::new(),
             watermark: Mutex::new(watermark),
         })
@@ -87,13 +94,26 @@ impl Store {
         }
     }
 
-    /// Whether `bytes` more leave the reserve alone. The reserve is for what the database
-    /// writes by itself: without it, a full disk would show only in the middle of a write.
-    pub fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
-        if bytes == 0 {
+    /// Whether `bytes` more, after `pending` that were let through and not written yet, leave the
+    /// reserve alone. The reserve is for what the database writes by itself: without it, a full disk
+    /// would show only in the middle of a write.
+    ///
+    /// The system is asked again after every [`SPARE_PART`] of the reserve.
+    pub fn room_for(&self, pending: u64, bytes: u64) -> Result<(), EngineError> {
+        if bytes == 0 || self.take_spare(bytes) {
             return Ok(());
         }
-        files::room_for(&self.folder, bytes, self.reserve_bytes)
+        let left = files::room_for(&self.folder, pending + bytes, self.reserve_bytes)?;
+        let spare = left.min(self.reserve_bytes / SPARE_PART);
+        self.spare_bytes.store(spare, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn take_spare(&self, bytes: u64) -> bool {
+        let take = |spare: u64| spare.checked_sub(bytes);
+        self.spare_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 
     /// Writes batches as one; durable on return when there is a log.

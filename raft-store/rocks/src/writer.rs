@@ -208,7 +208,7 @@ impl Worker {
                 detail: "a batch before it found no room".to_owned(),
             });
         }
-        self.store.room_for(bytes + more)
+        self.store.room_for(bytes, more)
     }
 
     fn settle(&self, admitted: Vec<(Batch, Reply)>, written: &Result<(), EngineError>) {
