@@ -40,6 +40,9 @@ pub struct IngressLimits {
     pub entry_commands_max: usize,
     /// Bytes of one entry, about, at most.
     pub entry_bytes_max: usize,
+    /// How long commands wait for company while another entry is under way, at most: the price, beside a
+    /// round trip between regions, for entries that carry many. On an idle node nothing waits.
+    pub entry_linger: Duration,
     /// How long a caller waits before its outcome is called unknown.
     pub answer_within: Duration,
 }
@@ -51,6 +54,7 @@ impl Default for IngressLimits {
             entries_in_flight_max: 8,
             entry_commands_max: 2_048,
             entry_bytes_max: 1 << 20,
+            entry_linger: Duration::from_millis(2),
             answer_within: Duration::from_secs(5),
         }
     }

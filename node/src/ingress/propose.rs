@@ -37,6 +37,7 @@ pub(super) async fn gather<R, D, L, C>(
         let Some(shared) = shared.upgrade() else {
             return;
         };
+        shared.linger().await;
         let Ok(place) = Arc::clone(&shared.entries).acquire_owned().await else {
             return;
         };
@@ -90,6 +91,18 @@ where
     L: PeerLink,
     C: Clock,
 {
+    /// While an entry is under way, waits for its end or for company: an entry costs as much as dozens of commands.
+    async fn linger(&self) {
+        let limits = self.limits;
+        if self.entries.available_permits() == limits.entries_in_flight_max {
+            return;
+        }
+        let all = u32::try_from(limits.entries_in_flight_max).unwrap_or(u32::MAX);
+        // Both ends are good: all places free, or the time is over.
+        let none_under_way = self.entries.acquire_many(all);
+        drop(R::timeout(limits.entry_linger, none_under_way).await);
+    }
+
     async fn settle_group(&self, group: &[Pending], origin: Origin) -> Result<Answers, Failure> {
         if self.raft.is_leader() {
             match self.propose_here(group).await {

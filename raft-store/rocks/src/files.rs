@@ -4,9 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use stellara_raft_store::engine::{CheckpointFile, EngineError};
 
 use crate::error::{from_write, read_failed, write_failed};
+use crate::options::BackgroundWrites;
 
 const READ_BYTES: usize = 256 * 1024;
 
@@ -31,6 +33,17 @@ pub(crate) fn room_for(path: &Path, bytes: u64, reserve_bytes: u64) -> Result<u6
                 "{free} bytes are free, {bytes} more asked for, {reserve_bytes} in reserve"
             ),
         })
+}
+
+/// Whether the file system of `folder` takes writes past the page cache; a tmpfs may not, a full disk
+/// does not say.
+pub(crate) fn background_writes(folder: &Path) -> BackgroundWrites {
+    let probe = hidden(folder, "direct");
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::DIRECT;
+    let direct = rustix::fs::open(&probe, flags, Mode::RUSR | Mode::WUSR);
+    // A file system that refuses the flag may have made the file; one left behind is empty.
+    let _ = fs::remove_file(&probe);
+    direct.map_or(BackgroundWrites::Cached, |_| BackgroundWrites::Direct)
 }
 
 /// Makes the names in a folder durable.

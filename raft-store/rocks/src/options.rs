@@ -6,7 +6,7 @@
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle,
     DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options, ReadOptions,
-    WriteBufferManager, WriteOptions,
+    UniversalCompactOptions, WriteBufferManager, WriteOptions,
 };
 use stellara_raft_store::engine::{Purpose, Space};
 
@@ -23,9 +23,22 @@ const LOG_CACHE_BYTES: usize = 8 * MIB;
 const STATE_CACHE_BYTES: usize = 32 * MIB;
 const STATE_MEMTABLES_BYTES: usize = 64 * MIB;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// Sorted runs of a space before some are merged: what a look-up asks the filters of.
+const SORTED_RUNS_MAX: i32 = 8;
+const SORTED_RUNS_MERGED_MIN: i32 = 4;
+const SORTED_RUNS_SIZE_RATIO_PERCENT: i32 = 20;
+
+/// How flushes and compactions reach the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BackgroundWrites {
+    /// Past the page cache: nobody reads these bytes soon, and copying them costs as much as making them.
+    Direct,
+    /// Through it, where the file system takes no others.
+    Cached,
+}
 
 /// Options of the database as a whole.
-pub(crate) fn database(purpose: Purpose) -> Options {
+pub(crate) fn database(purpose: Purpose, writes: BackgroundWrites) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -37,6 +50,7 @@ pub(crate) fn database(purpose: Purpose) -> Options {
     options.set_log_level(LogLevel::Warn);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
+    options.set_use_direct_io_for_flush_and_compaction(writes == BackgroundWrites::Direct);
     options.set_unordered_write(false);
     options.set_enable_pipelined_write(false);
     match purpose {
@@ -105,8 +119,13 @@ fn state_family(space: Space, cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_write_buffer_size(16 * MIB);
     options.set_max_write_buffer_number(4);
-    options.set_compaction_style(DBCompactionStyle::Level);
-    options.set_level_compaction_dynamic_level_bytes(true);
+    // A level's files would be merged again with every flush: progress and keys touch all of its range.
+    let mut universal = UniversalCompactOptions::default();
+    universal.set_size_ratio(SORTED_RUNS_SIZE_RATIO_PERCENT);
+    universal.set_min_merge_width(SORTED_RUNS_MERGED_MIN);
+    options.set_compaction_style(DBCompactionStyle::Universal);
+    options.set_universal_compaction_options(&universal);
+    options.set_level_zero_file_num_compaction_trigger(SORTED_RUNS_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     let mut table = table(cache);
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);

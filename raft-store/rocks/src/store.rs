@@ -48,7 +48,8 @@ impl Store {
             watermark.sync()?;
         }
         let families = options::families(purpose);
-        let db = DB::open_cf_descriptors(&options::database(purpose), folder, families)
+        let database = options::database(purpose, files::background_writes(folder));
+        let db = DB::open_cf_descriptors(&database, folder, families)
             .map_err(|error| from_rocks(&error, folder, Doing::Opening))?;
         let recovered = db.latest_sequence_number();
         if recovered < watermark.sequence() {
