@@ -1,6 +1,6 @@
 //! The one place of this crate that meets real time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment to measure from with `elapsed`.
 #[expect(
@@ -9,6 +9,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 )]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// A time in whole milliseconds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Today's date in UTC as `YYYY-MM-DD`, to compare with the dates in `deny.toml`.

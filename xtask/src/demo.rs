@@ -4,30 +4,19 @@
 //! The real binaries run as processes; nothing is taken on their word that the ledger's journal
 //! can tell. Whatever way this ends, the processes are stopped.
 
-mod accounts;
-mod binaries;
-mod cli;
-mod error;
 mod failover;
-mod fleet;
-mod http;
-mod layout;
-mod ledger;
-mod nodes;
 mod sample;
-mod settings;
-mod strkey;
 mod verdict;
 
 use std::path::PathBuf;
 
-use crate::clock;
+use crate::clock::{self, millis};
+use crate::cluster::binaries::Binaries;
+use crate::cluster::cli::Cli;
+use crate::cluster::fleet::Fleet;
+use crate::cluster::layout::{self, Layout};
+use crate::cluster::{ClusterError, ledger, nodes, settings};
 use crate::setup;
-use binaries::Binaries;
-use cli::Cli;
-pub use error::DemoError;
-use fleet::Fleet;
-use layout::Layout;
 use sample::Sample;
 use verdict::Summary;
 
@@ -61,11 +50,11 @@ pub struct Args {
 ///
 /// # Errors
 /// When something cannot be built or started, takes too long, or a promise does not hold.
-pub fn run(args: &Args) -> Result<(), DemoError> {
+pub fn run(args: &Args) -> Result<(), ClusterError> {
     let mut fleet = Fleet::new()?;
-    setup::ensure().map_err(DemoError::Setup)?;
+    setup::ensure().map_err(ClusterError::Setup)?;
     let binaries = Binaries::build(args.release)?;
-    let layout = Layout::create(args.dir.as_deref())?;
+    let layout = Layout::create(args.dir.as_deref(), "demo")?;
     tell(&format!(
         "data, certificates and logs are in {}",
         layout.dir().display()
@@ -75,14 +64,10 @@ pub fn run(args: &Args) -> Result<(), DemoError> {
     let started = clock::now();
     let accounts = nodes::create_keyring(&binaries, &layout)?;
     let sample = Sample::generate(args.seed, args.payments, accounts.treasuries());
-    ledger::start(&mut fleet, &binaries, &layout, &accounts.ledger_setup())?;
+    let setup = accounts.ledger_setup();
+    ledger::start(&mut fleet, &binaries, &layout, &setup, settings::LEDGER_MS)?;
     nodes::create_certificates(&binaries, &layout)?;
-    for region in &layout::REGIONS {
-        nodes::start(&mut fleet, &binaries, &layout, region)?;
-    }
-    for region in &layout::REGIONS {
-        nodes::await_ready(&mut fleet, region)?;
-    }
+    nodes::start_all(&mut fleet, &binaries, &layout)?;
     tell("three regions are ready; submitting");
     let failover = failover::submit_and_kill(&mut fleet, &binaries, &layout, &cli, &sample)?;
     tell(&format!(
@@ -104,7 +89,7 @@ pub fn run(args: &Args) -> Result<(), DemoError> {
     fleet.stay_up()
 }
 
-fn await_final(fleet: &mut Fleet, cli: &Cli<'_>, payments: u32) -> Result<(), DemoError> {
+fn await_final(fleet: &mut Fleet, cli: &Cli<'_>, payments: u32) -> Result<(), ClusterError> {
     let payments = u64::from(payments);
     fleet.until("every payment is final", FINAL_MS_MAX, || {
         let totals = cli.status(&layout::endpoints()).ok()?.totals;
@@ -116,8 +101,4 @@ fn await_final(fleet: &mut Fleet, cli: &Cli<'_>, payments: u32) -> Result<(), De
 /// Says what goes on, beside the summary on stdout.
 fn tell(text: &str) {
     eprintln!("demo: {text}");
-}
-
-fn millis(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,11 @@
-//! The workspace's tasks: `cargo xtask test`, `demo`, `setup`, `new-command`.
+//! The workspace's tasks: `cargo xtask test`, `demo`, `bench`, `setup`, `new-command`.
 //!
 //! A file per task. Nothing of ours is imported, so that this compiles first and quickly;
 //! it starts the real binaries as processes and speaks to them over their public interfaces.
 
+mod bench;
 mod clock;
+mod cluster;
 mod demo;
 mod new_command;
 mod setup;
@@ -29,6 +31,8 @@ enum Task {
     Test(test::Args),
     /// Start a ledger and three regions here, pay, kill the leader, show what happened
     Demo(demo::Args),
+    /// Measure submissions and reads on three regions here, beside what the disk can sync
+    Bench(bench::Args),
     /// Find out what the build needs, and install it when run as root
     Setup(setup::Args),
     /// Stub a new command of the replicated machine
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Test(args) => test::run(&args).map_err(|error| error.to_string()),
         Task::Demo(args) => demo::run(&args).map_err(|error| error.to_string()),
+        Task::Bench(args) => bench::run(&args).map_err(|error| error.to_string()),
         Task::Setup(args) => setup::run(&args).map_err(|error| error.to_string()),
         Task::NewCommand(args) => new_command::run(&args).map_err(|error| error.to_string()),
     };

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::binaries::Binaries;
-use super::cli::{self, Cli};
-use super::error::DemoError;
-use super::fleet::{Fleet, Job};
-use super::layout::{self, Layout, REGIONS, Region};
 use super::sample::{self, Payment, Sample};
-use super::{millis, nodes, tell};
-use crate::clock;
+use super::tell;
+use crate::clock::{self, millis};
+use crate::cluster::binaries::Binaries;
+use crate::cluster::cli::{self, Cli};
+use crate::cluster::fleet::{Fleet, Job};
+use crate::cluster::layout::{self, Layout, REGIONS, Region};
+use crate::cluster::{ClusterError, nodes};
 
 /// Files that the sample is submitted in, one after the other.
 const PARTS: usize = 10;
@@ -50,7 +50,7 @@ pub fn submit_and_kill(
     layout: &Layout,
     cli: &Cli<'_>,
     sample: &Sample,
-) -> Result<Failover, DemoError> {
+) -> Result<Failover, ClusterError> {
     let part_len = sample.payments.len().div_ceil(PARTS);
     let mut acknowledged = 0;
     let mut seen = None;
@@ -70,7 +70,7 @@ pub fn submit_and_kill(
         }
         acknowledged += part.finish(fleet, layout, cli, job)?;
     }
-    let (region, gap_ms) = seen.ok_or_else(|| DemoError::Answer {
+    let (region, gap_ms) = seen.ok_or_else(|| ClusterError::Answer {
         from: "the sample".to_owned(),
         why: format!(
             "{} payments are too few to kill a leader midway",
@@ -95,14 +95,14 @@ struct Part {
 }
 
 impl Part {
-    fn write(layout: &Layout, number: usize, payments: &[Payment]) -> Result<Self, DemoError> {
+    fn write(layout: &Layout, number: usize, payments: &[Payment]) -> Result<Self, ClusterError> {
         let name = format!("sample-{number:02}");
         let file = layout.write(&format!("{name}.csv"), &sample::csv(payments))?;
         let out = layout.file(&format!("{name}.json"));
         Ok(Self { name, file, out })
     }
 
-    fn submit(&self, layout: &Layout, cli: &Cli<'_>) -> Result<Job, DemoError> {
+    fn submit(&self, layout: &Layout, cli: &Cli<'_>) -> Result<Job, ClusterError> {
         // What an earlier try printed is not this one's answer.
         drop(fs::remove_file(&self.out));
         let mut command = cli.submit_file(&layout::endpoints(), &self.file);
@@ -117,7 +117,7 @@ impl Part {
         layout: &Layout,
         cli: &Cli<'_>,
         mut job: Job,
-    ) -> Result<u64, DemoError> {
+    ) -> Result<u64, ClusterError> {
         for _ in 0..TRIES_MAX {
             let what = format!("{} is submitted", self.name);
             let status = fleet.until(&what, PART_MS_MAX, || job.ended())?;
@@ -127,7 +127,7 @@ impl Part {
             tell(&format!("{} was cut off ({status}); again", self.name));
             job = self.submit(layout, cli)?;
         }
-        Err(DemoError::Answer {
+        Err(ClusterError::Answer {
             from: format!("stellara payment submit --file {}", self.file.display()),
             why: format!(
                 "failed {TRIES_MAX} times; see {}",
@@ -136,13 +136,13 @@ impl Part {
         })
     }
 
-    fn acknowledged(&self) -> Result<u64, DemoError> {
-        let told = |why: String| DemoError::Answer {
+    fn acknowledged(&self) -> Result<u64, ClusterError> {
+        let told = |why: String| ClusterError::Answer {
             from: self.out.display().to_string(),
             why,
         };
         let text = fs::read_to_string(&self.out)
-            .map_err(|error| DemoError::File(self.out.clone(), error))?;
+            .map_err(|error| ClusterError::File(self.out.clone(), error))?;
         let json: Value = serde_json::from_str(&text).map_err(|error| told(error.to_string()))?;
         let count = |key| cli::number(&json, key).map_err(told);
         Ok(count("accepted")? + count("repeated")?)
@@ -154,7 +154,7 @@ fn kill_leader(
     fleet: &mut Fleet,
     cli: &Cli<'_>,
     probe: &Payment,
-) -> Result<(&'static Region, u64), DemoError> {
+) -> Result<(&'static Region, u64), ClusterError> {
     let leader = fleet.until("a leader is known", GAP_MS_MAX, || {
         let id = cli.status(&layout::endpoints()).ok()?.leader_id;
         REGIONS.iter().find(|region| region.node_id == id)
@@ -165,7 +165,7 @@ fn kill_leader(
         .iter()
         .filter(|region| region.node_id != leader.node_id);
     let survivors: Vec<String> = survivors.map(Region::public_url).collect();
-    let gap_ms = measure_gap(cli, &survivors, probe, killed_at).ok_or(DemoError::Late {
+    let gap_ms = measure_gap(cli, &survivors, probe, killed_at).ok_or(ClusterError::Late {
         what: "a survivor accepts a write".to_owned(),
         limit_ms: GAP_MS_MAX,
     })?;
@@ -189,7 +189,7 @@ fn measure_gap(
                         && killed_at.elapsed() < Duration::from_millis(GAP_MS_MAX)
                 };
                 while is_open() {
-                    if cli.submit(endpoint, probe).is_ok() {
+                    if probe.submit(cli, endpoint).is_ok() {
                         first_ms.fetch_min(millis(killed_at.elapsed()), Ordering::Relaxed);
                     }
                 }

@@ -6,8 +6,11 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::accounts::{self, CODES, Kind, RECIPIENTS};
-use super::strkey;
+use crate::cluster::ClusterError;
+use crate::cluster::accounts::{self, CODES, Kind, RECIPIENTS};
+use crate::cluster::cli::Cli;
+use crate::cluster::strkey;
+use crate::shell;
 
 /// One payment in this many must fail.
 const FAILING_EVERY: u32 = 25;
@@ -134,6 +137,33 @@ pub fn csv(payments: &[Payment]) -> String {
 }
 
 impl Payment {
+    /// Submits it through this node alone, with little patience.
+    ///
+    /// # Errors
+    /// When it is not acknowledged within the time.
+    pub fn submit(&self, cli: &Cli<'_>, endpoint: &str) -> Result<(), ClusterError> {
+        let mut command = cli.command(&[endpoint.to_owned()], "400ms");
+        command.args(["payment", "submit", "--reference", "sample"]);
+        command.args(["--idempotency-key", &self.key]);
+        command.args(["--destination", &self.destination]);
+        command.args(["--asset", &self.asset, "--amount", &self.amount()]);
+        command.args(["--priority", &self.priority.to_lowercase()]);
+        if !self.treasury.is_empty() {
+            command.args(["--treasury", &self.treasury]);
+        }
+        match self.memo {
+            Memo::None => {}
+            Memo::Text(words) => {
+                command.args(["--memo-text", words]);
+            }
+            Memo::Id(id) => {
+                command.args(["--memo-id", &id.to_string()]);
+            }
+        }
+        shell::output(&mut command)?;
+        Ok(())
+    }
+
     /// The amount as a decimal number.
     pub fn amount(&self) -> String {
         const UNIT: u64 = 10_000_000;

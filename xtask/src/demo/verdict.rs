@@ -3,14 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::accounts::Accounts;
-use super::cli::{self, Cli};
-use super::error::DemoError;
 use super::failover::Failover;
-use super::fleet::Fleet;
-use super::layout::REGIONS;
-use super::ledger;
 use super::sample::Sample;
+use crate::cluster::accounts::Accounts;
+use crate::cluster::cli::{self, Cli};
+use crate::cluster::fleet::Fleet;
+use crate::cluster::layout::REGIONS;
+use crate::cluster::{ClusterError, ledger};
 
 /// How long the nodes may take to stand at one index.
 const LEVEL_MS_MAX: u64 = 30_000;
@@ -63,7 +62,7 @@ impl Summary {
         sample: &Sample,
         accounts: &Accounts,
         failover: &Failover,
-    ) -> Result<Self, DemoError> {
+    ) -> Result<Self, ClusterError> {
         let digests_equal = digests_equal(fleet, cli)?;
         let totals = cli.status(&super::layout::endpoints())?.totals;
         let request = json!({ "intents": sample.intents(), "treasuries": accounts.treasuries() });
@@ -81,7 +80,7 @@ impl Summary {
             digests_equal,
             ..Self::default()
         };
-        let told = |why| DemoError::Answer {
+        let told = |why| ClusterError::Answer {
             from: "the ledger".to_owned(),
             why,
         };
@@ -156,7 +155,7 @@ impl Summary {
     ///
     /// # Errors
     /// `Broken` with every promise that does not hold.
-    pub fn check(&self) -> Result<(), DemoError> {
+    pub fn check(&self) -> Result<(), ClusterError> {
         let zero = |count: u64, what: &str| (count > 0).then(|| format!("{count} payments {what}"));
         let finals = self.payments_settled + self.payments_failed;
         let broken: Vec<String> = [
@@ -181,12 +180,12 @@ impl Summary {
         if broken.is_empty() {
             return Ok(());
         }
-        Err(DemoError::Broken(broken))
+        Err(ClusterError::Broken(broken))
     }
 }
 
 /// Waits until all nodes stand at one index, and compares their states there.
-fn digests_equal(fleet: &mut Fleet, cli: &Cli<'_>) -> Result<bool, DemoError> {
+fn digests_equal(fleet: &mut Fleet, cli: &Cli<'_>) -> Result<bool, ClusterError> {
     fleet.until("all nodes stand at one index", LEVEL_MS_MAX, || {
         let mut states = Vec::new();
         for region in &REGIONS {

@@ -1,11 +1,11 @@
-//! The nodes of the demo: their keys, certificates and settings, and their processes.
+//! The nodes of a cluster: their keys, certificates and settings, and their processes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::accounts::Accounts;
 use super::binaries::Binaries;
-use super::error::DemoError;
+use super::error::ClusterError;
 use super::fleet::Fleet;
 use super::http;
 use super::layout::{CLUSTER, Layout, REGIONS, Region};
@@ -14,17 +14,17 @@ use crate::shell;
 
 /// How long a node may take to be ready.
 const READY_MS_MAX: u64 = 60_000;
-/// Opens a keyring that lives as long as the demo's folder and guards nothing of worth.
+/// Opens a keyring that lives as long as the cluster's folder and guards nothing of worth.
 const PASSPHRASE: &str = "demo keyring on a simulated ledger\n";
 
 /// Makes the keyring and answers its public accounts.
 ///
 /// # Errors
 /// When a file cannot be written or the command fails.
-pub fn create_keyring(binaries: &Binaries, layout: &Layout) -> Result<Accounts, DemoError> {
+pub fn create_keyring(binaries: &Binaries, layout: &Layout) -> Result<Accounts, ClusterError> {
     let passphrase = layout.write("passphrase", PASSPHRASE)?;
     fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600))
-        .map_err(|error| DemoError::File(passphrase.clone(), error))?;
+        .map_err(|error| ClusterError::File(passphrase.clone(), error))?;
     let out = layout.file("accounts.json");
     let mut command = binaries.node();
     command
@@ -43,7 +43,7 @@ pub fn create_keyring(binaries: &Binaries, layout: &Layout) -> Result<Accounts, 
     ]);
     command.arg("--accounts-out").arg(&out);
     shell::output(&mut command)?;
-    let text = fs::read_to_string(&out).map_err(|error| DemoError::File(out, error))?;
+    let text = fs::read_to_string(&out).map_err(|error| ClusterError::File(out, error))?;
     Accounts::read(&text)
 }
 
@@ -51,7 +51,7 @@ pub fn create_keyring(binaries: &Binaries, layout: &Layout) -> Result<Accounts, 
 ///
 /// # Errors
 /// When the command fails.
-pub fn create_certificates(binaries: &Binaries, layout: &Layout) -> Result<(), DemoError> {
+pub fn create_certificates(binaries: &Binaries, layout: &Layout) -> Result<(), ClusterError> {
     let mut command = binaries.node();
     command
         .args(["certs", "--cluster", CLUSTER, "--dir"])
@@ -63,6 +63,23 @@ pub fn create_certificates(binaries: &Binaries, layout: &Layout) -> Result<(), D
     Ok(())
 }
 
+/// Starts every region's node and waits until all are ready.
+///
+/// # Errors
+/// When one cannot be started, ends, or is not ready in time.
+pub fn start_all(
+    fleet: &mut Fleet,
+    binaries: &Binaries,
+    layout: &Layout,
+) -> Result<(), ClusterError> {
+    for region in &REGIONS {
+        start(fleet, binaries, layout, region)?;
+    }
+    REGIONS
+        .iter()
+        .try_for_each(|region| await_ready(fleet, region))
+}
+
 /// Starts a node, for the first time or again.
 ///
 /// # Errors
@@ -72,7 +89,7 @@ pub fn start(
     binaries: &Binaries,
     layout: &Layout,
     region: &Region,
-) -> Result<(), DemoError> {
+) -> Result<(), ClusterError> {
     let name = format!("stellara-{}.toml", region.node_id);
     let config = layout.write(&name, &settings::text(layout, region))?;
     let mut command = binaries.node();
@@ -85,7 +102,7 @@ pub fn start(
 ///
 /// # Errors
 /// When it ends or is not ready in time.
-pub fn await_ready(fleet: &mut Fleet, region: &Region) -> Result<(), DemoError> {
+pub fn await_ready(fleet: &mut Fleet, region: &Region) -> Result<(), ClusterError> {
     let address = region.ops_address();
     fleet.until(&format!("{} is ready", region.name), READY_MS_MAX, || {
         let answer = http::get(&address, "/readyz").ok()?;

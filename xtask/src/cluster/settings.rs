@@ -1,4 +1,4 @@
-//! `stellara.toml` of a node of the demo.
+//! `stellara.toml` of a node.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ const ROUND_TRIP_MAX_MS: i64 = 40;
 const HEARTBEAT_MS: i64 = 60;
 const ELECTION_MIN_MS: i64 = 200;
 const ELECTION_MAX_MS: i64 = 400;
-/// Time between two ledgers of the demo.
+/// Time between two ledgers.
 pub const LEDGER_MS: i64 = 1_000;
 /// Looks at a transaction on its way: four for each ledger.
 const POLL_MS: i64 = LEDGER_MS / 4;
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn every_node_knows_every_member() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::create(Some(dir.path())).unwrap();
+        let layout = Layout::create(Some(dir.path()), "demo").unwrap();
         for region in &REGIONS {
             let table: Table = super::text(&layout, region).parse().unwrap();
             assert_eq!(table["cluster"]["members"].as_array().unwrap().len(), 3);

@@ -1,4 +1,4 @@
-//! Why the demo ends early.
+//! Why a cluster on this machine ends early.
 
 use std::fmt;
 use std::io;
@@ -8,9 +8,9 @@ use std::process::ExitStatus;
 use crate::setup::SetupError;
 use crate::shell::ShellError;
 
-/// Why the demo ends early.
+/// Why a cluster on this machine ends early.
 #[derive(Debug)]
-pub enum DemoError {
+pub enum ClusterError {
     /// The build cannot start.
     Setup(SetupError),
     /// A command failed.
@@ -48,7 +48,7 @@ pub enum DemoError {
     Interrupted,
 }
 
-impl fmt::Display for DemoError {
+impl fmt::Display for ClusterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setup(error) => error.fmt(f),
@@ -71,9 +71,9 @@ impl fmt::Display for DemoError {
     }
 }
 
-impl std::error::Error for DemoError {}
+impl std::error::Error for ClusterError {}
 
-impl From<ShellError> for DemoError {
+impl From<ShellError> for ClusterError {
     fn from(error: ShellError) -> Self {
         Self::Shell(error)
     }

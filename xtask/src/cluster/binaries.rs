@@ -1,10 +1,10 @@
-//! The programs that the demo runs, built by cargo.
+//! The programs of a cluster, built by cargo.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::error::DemoError;
+use super::error::ClusterError;
 use crate::{shell, workspace};
 
 /// Package and binary of each program.
@@ -24,7 +24,7 @@ impl Binaries {
     ///
     /// # Errors
     /// When the build fails.
-    pub fn build(is_release: bool) -> Result<Self, DemoError> {
+    pub fn build(is_release: bool) -> Result<Self, ClusterError> {
         let mut command = workspace::cargo();
         command.args(["build", "--locked"]);
         for (package, binary) in PROGRAMS {

@@ -1,4 +1,4 @@
-//! The processes of the demo. Invariant: whatever was started is stopped, by its own pid, when
+//! The processes of a cluster. Invariant: whatever was started is stopped, by its own pid, when
 //! the fleet is dropped: at the end, on an error, on a panic, on Ctrl-C. The last started stops
 //! first, so that the ledger outlives the nodes.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::error::DemoError;
+use super::error::ClusterError;
 use crate::clock;
 use crate::shell::{self, ShellError};
 
@@ -41,11 +41,11 @@ impl Fleet {
     ///
     /// # Errors
     /// When the signal handlers cannot be set.
-    pub fn new() -> Result<Self, DemoError> {
+    pub fn new() -> Result<Self, ClusterError> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))
-                .map_err(|error| DemoError::File(PathBuf::from("signal handler"), error))?;
+                .map_err(|error| ClusterError::File(PathBuf::from("signal handler"), error))?;
         }
         Ok(Self {
             processes: Vec::new(),
@@ -62,7 +62,7 @@ impl Fleet {
         name: &str,
         command: &mut Command,
         log: &Path,
-    ) -> Result<(), DemoError> {
+    ) -> Result<(), ClusterError> {
         let child = spawn(command, log, log)?;
         self.processes.push(Process {
             name: name.to_owned(),
@@ -76,7 +76,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When a file cannot be written or the program not started.
-    pub fn start_job(command: &mut Command, out: &Path, log: &Path) -> Result<Job, DemoError> {
+    pub fn start_job(command: &mut Command, out: &Path, log: &Path) -> Result<Job, ClusterError> {
         Ok(Job {
             child: spawn(command, out, log)?,
         })
@@ -86,19 +86,25 @@ impl Fleet {
     ///
     /// # Errors
     /// When no process has this name.
-    pub fn kill(&mut self, name: &str) -> Result<(), DemoError> {
+    pub fn kill(&mut self, name: &str) -> Result<(), ClusterError> {
         let place = self
             .processes
             .iter()
             .position(|process| process.name == name);
         let mut process = place
             .map(|place| self.processes.remove(place))
-            .ok_or_else(|| DemoError::Answer {
+            .ok_or_else(|| ClusterError::Answer {
                 from: "the cluster".to_owned(),
-                why: format!("{name} is not a process of this demo"),
+                why: format!("{name} is not a process of this cluster"),
             })?;
         kill_and_reap(&mut process.child);
         Ok(())
+    }
+
+    /// The process with this name.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let found = self.processes.iter().find(|process| process.name == name)?;
+        Some(found.child.id())
     }
 
     /// Waits until `look` gives something, while every process stays up.
@@ -110,7 +116,7 @@ impl Fleet {
         what: &str,
         limit_ms: u64,
         mut look: impl FnMut() -> Option<T>,
-    ) -> Result<T, DemoError> {
+    ) -> Result<T, ClusterError> {
         let started = clock::now();
         loop {
             if let Some(found) = look() {
@@ -118,7 +124,7 @@ impl Fleet {
             }
             self.check()?;
             if started.elapsed() >= Duration::from_millis(limit_ms) {
-                return Err(DemoError::Late {
+                return Err(ClusterError::Late {
                     what: what.to_owned(),
                     limit_ms,
                 });
@@ -131,23 +137,23 @@ impl Fleet {
     ///
     /// # Errors
     /// When a process ends by itself.
-    pub fn stay_up(&mut self) -> Result<(), DemoError> {
+    pub fn stay_up(&mut self) -> Result<(), ClusterError> {
         loop {
             match self.check() {
                 Ok(()) => thread::sleep(Duration::from_millis(POLL_MS)),
-                Err(DemoError::Interrupted) => return Ok(()),
+                Err(ClusterError::Interrupted) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    fn check(&mut self) -> Result<(), DemoError> {
+    fn check(&mut self) -> Result<(), ClusterError> {
         if self.interrupted.load(Ordering::Relaxed) {
-            return Err(DemoError::Interrupted);
+            return Err(ClusterError::Interrupted);
         }
         for process in &mut self.processes {
             if let Ok(Some(status)) = process.child.try_wait() {
-                return Err(DemoError::Ended {
+                return Err(ClusterError::Ended {
                     name: process.name.clone(),
                     status,
                     log_tail: tail(&process.log),
@@ -184,13 +190,13 @@ impl Drop for Job {
     }
 }
 
-fn spawn(command: &mut Command, out: &Path, log: &Path) -> Result<Child, DemoError> {
+fn spawn(command: &mut Command, out: &Path, log: &Path) -> Result<Child, ClusterError> {
     let append = |path: &Path| {
         File::options()
             .create(true)
             .append(true)
             .open(path)
-            .map_err(|error| DemoError::File(path.to_owned(), error))
+            .map_err(|error| ClusterError::File(path.to_owned(), error))
     };
     command
         .stdin(Stdio::null())
@@ -199,7 +205,7 @@ fn spawn(command: &mut Command, out: &Path, log: &Path) -> Result<Child, DemoErr
         // A group of its own: Ctrl-C reaches this process alone, which stops the others in order.
         .process_group(0);
     command.spawn().map_err(|why| {
-        DemoError::Shell(ShellError::NotStarted {
+        ClusterError::Shell(ShellError::NotStarted {
             command: shell::line(command),
             why,
         })
@@ -242,7 +248,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use super::{DemoError, Fleet};
+    use super::{ClusterError, Fleet};
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -283,7 +289,7 @@ mod tests {
             .start("one", &mut sh("echo no port >&2; exit 3"), &log)
             .unwrap();
         let error = fleet.until("never", 10_000, || None::<()>).unwrap_err();
-        let DemoError::Ended { name, log_tail, .. } = error else {
+        let ClusterError::Ended { name, log_tail, .. } = error else {
             panic!("unexpected: {error}");
         };
         assert_eq!((name.as_str(), log_tail.as_str()), ("one", "no port\n"));

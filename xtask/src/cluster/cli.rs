@@ -1,4 +1,4 @@
-//! The product's own client, as a program: what the demo sees is what a user sees.
+//! The product's own client, as a program: what a task sees is what a user sees.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::binaries::Binaries;
-use super::error::DemoError;
-use super::sample::{Memo, Payment};
+use super::error::ClusterError;
 use crate::shell;
 
 /// `stellara`.
@@ -55,11 +54,11 @@ impl<'a> Cli<'a> {
     ///
     /// # Errors
     /// When none answers in time, or not as agreed.
-    pub fn status(&self, endpoints: &[String]) -> Result<Status, DemoError> {
+    pub fn status(&self, endpoints: &[String]) -> Result<Status, ClusterError> {
         let mut command = self.command(endpoints, "2s");
         command.args(["cluster", "status"]);
         let text = shell::output(&mut command)?;
-        read_status(&text).map_err(|why| DemoError::Answer {
+        read_status(&text).map_err(|why| ClusterError::Answer {
             from: shell::line(&command),
             why,
         })
@@ -72,43 +71,8 @@ impl<'a> Cli<'a> {
         command
     }
 
-    /// Submits one payment through this node alone, with little patience.
-    ///
-    /// # Errors
-    /// When it is not acknowledged within the time.
-    pub fn submit(&self, endpoint: &str, payment: &Payment) -> Result<(), DemoError> {
-        let mut command = self.command(&[endpoint.to_owned()], "400ms");
-        command.args(["payment", "submit", "--idempotency-key", &payment.key]);
-        command.args([
-            "--destination",
-            &payment.destination,
-            "--asset",
-            &payment.asset,
-        ]);
-        command.args([
-            "--amount",
-            &payment.amount(),
-            "--priority",
-            &payment.priority.to_lowercase(),
-        ]);
-        command.args(["--reference", "sample"]);
-        if !payment.treasury.is_empty() {
-            command.args(["--treasury", &payment.treasury]);
-        }
-        match payment.memo {
-            Memo::None => {}
-            Memo::Text(words) => {
-                command.args(["--memo-text", words]);
-            }
-            Memo::Id(id) => {
-                command.args(["--memo-id", &id.to_string()]);
-            }
-        }
-        shell::output(&mut command)?;
-        Ok(())
-    }
-
-    fn command(&self, endpoints: &[String], timeout: &str) -> Command {
+    /// A command that asks these nodes, prints JSON and waits for an answer no longer than `timeout`.
+    pub fn command(&self, endpoints: &[String], timeout: &str) -> Command {
         let mut command = self.binaries.cli();
         command.args(["--output", "json", "--timeout", timeout]);
         for endpoint in endpoints {

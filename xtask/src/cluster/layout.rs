@@ -1,9 +1,9 @@
-//! Where the demo keeps its files, and the fixed names of its three regions.
+//! Where a cluster on this machine keeps its files, and the fixed names of its three regions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::DemoError;
+use super::error::ClusterError;
 use crate::workspace;
 
 /// The cluster's name.
@@ -78,19 +78,19 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Makes the folder: the one given must be new or empty; the usual one is emptied.
+    /// Makes the folder: the one given must be new or empty; the usual one, in the build cache, is emptied.
     ///
     /// # Errors
     /// When the folder given holds something, or cannot be made.
-    pub fn create(given: Option<&Path>) -> Result<Self, DemoError> {
+    pub fn create(given: Option<&Path>, usual: &str) -> Result<Self, ClusterError> {
         let dir = match given {
             Some(dir) => dir.to_owned(),
-            None => workspace::target_dir().join("demo"),
+            None => workspace::target_dir().join(usual),
         };
-        let told = |error| DemoError::File(dir.clone(), error);
+        let told = |error| ClusterError::File(dir.clone(), error);
         if dir.exists() {
             if given.is_some() && fs::read_dir(&dir).map_err(told)?.next().is_some() {
-                return Err(DemoError::NotEmpty(dir));
+                return Err(ClusterError::NotEmpty(dir));
             }
             fs::remove_dir_all(&dir).map_err(told)?;
         }
@@ -119,23 +119,23 @@ impl Layout {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, DemoError> {
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, ClusterError> {
         let path = self.file(name);
-        fs::write(&path, text).map_err(|error| DemoError::File(path.clone(), error))?;
+        fs::write(&path, text).map_err(|error| ClusterError::File(path.clone(), error))?;
         Ok(path)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DemoError, Layout, REGIONS};
+    use super::{ClusterError, Layout, REGIONS};
 
     #[test]
     fn a_folder_with_something_in_it_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        Layout::create(Some(dir.path())).unwrap();
-        let refused = Layout::create(Some(dir.path())).err();
-        assert!(matches!(refused, Some(DemoError::NotEmpty(_))));
+        Layout::create(Some(dir.path()), "demo").unwrap();
+        let refused = Layout::create(Some(dir.path()), "demo").err();
+        assert!(matches!(refused, Some(ClusterError::NotEmpty(_))));
         assert!(dir.path().join("logs").is_dir());
     }
 

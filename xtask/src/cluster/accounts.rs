@@ -1,8 +1,8 @@
-//! Accounts on the demo's ledger: ours from the keyring, issuers, and recipients good and bad.
+//! Accounts on the ledger: ours from the keyring, issuers, and recipients good and bad.
 
 use serde_json::{Value, json};
 
-use super::error::DemoError;
+use super::error::ClusterError;
 use super::strkey;
 
 /// Recipients that can be paid in every asset.
@@ -14,7 +14,7 @@ const TREASURY_STROOPS: u64 = 1_000_000_000_000_000;
 /// What a channel or fee account has, in stroops.
 const OTHER_STROOPS: u64 = 1_000_000_000_000;
 
-/// Kinds of accounts that the demo makes up. The kind is part of the address.
+/// Kinds of accounts that are made up. The kind is part of the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Issues an asset.
@@ -73,8 +73,8 @@ impl Accounts {
     ///
     /// # Errors
     /// When the text is something else.
-    pub fn read(text: &str) -> Result<Self, DemoError> {
-        let told = |why: String| DemoError::Answer {
+    pub fn read(text: &str) -> Result<Self, ClusterError> {
+        let told = |why: String| ClusterError::Answer {
             from: "stellara-node keyring create".to_owned(),
             why,
         };
@@ -89,7 +89,7 @@ impl Accounts {
                         .map(str::to_owned)
                         .ok_or_else(|| told(format!("{role} must hold text")))
                 })
-                .collect::<Result<Vec<String>, DemoError>>()
+                .collect::<Result<Vec<String>, ClusterError>>()
         };
         Ok(Self {
             treasuries: of_role("treasuries")?,

@@ -1,18 +1,17 @@
-//! The ledger of the demo: `stellara-sim ledger`, with a ledger every second.
+//! The ledger of a cluster: `stellara-sim ledger`.
 
 use serde_json::Value;
 
 use super::binaries::Binaries;
-use super::error::DemoError;
+use super::error::ClusterError;
 use super::fleet::Fleet;
 use super::http;
 use super::layout::{LEDGER, Layout};
-use super::settings;
 
 /// How long it may take to answer.
 const READY_MS_MAX: u64 = 30_000;
 
-/// Starts it with these accounts and waits until it answers.
+/// Starts it with these accounts, a ledger every `close_ms`, and waits until it answers.
 ///
 /// # Errors
 /// When it ends or does not answer in time.
@@ -21,11 +20,12 @@ pub fn start(
     binaries: &Binaries,
     layout: &Layout,
     accounts: &Value,
-) -> Result<(), DemoError> {
+    close_ms: i64,
+) -> Result<(), ClusterError> {
     let accounts = layout.write("ledger-accounts.json", &accounts.to_string())?;
     let mut command = binaries.sim();
     command.args(["ledger", "--listen", LEDGER, "--seed", "1", "--close-ms"]);
-    command.arg(settings::LEDGER_MS.to_string());
+    command.arg(close_ms.to_string());
     command.arg("--accounts").arg(accounts);
     command.arg("--journal").arg(layout.file("journal.jsonl"));
     fleet.start("ledger", &mut command, &layout.log("ledger"))?;
@@ -41,7 +41,7 @@ pub fn start(
 ///
 /// # Errors
 /// When the ledger does not answer as agreed.
-pub fn journal() -> Result<Vec<Value>, DemoError> {
+pub fn journal() -> Result<Vec<Value>, ClusterError> {
     let answer = http::get(LEDGER, "/_stellara/journal").map_err(wrong)?;
     let lines = answer.body.lines().map(serde_json::from_str);
     lines
@@ -53,7 +53,7 @@ pub fn journal() -> Result<Vec<Value>, DemoError> {
 ///
 /// # Errors
 /// When the ledger does not answer as agreed.
-pub fn check(request: &Value) -> Result<Value, DemoError> {
+pub fn check(request: &Value) -> Result<Value, ClusterError> {
     let answer = http::post(LEDGER, "/_stellara/check", &request.to_string()).map_err(wrong)?;
     if answer.status != 200 {
         return Err(wrong(format!(
@@ -64,8 +64,8 @@ pub fn check(request: &Value) -> Result<Value, DemoError> {
     serde_json::from_str(&answer.body).map_err(|error| wrong(format!("check: {error}")))
 }
 
-fn wrong(why: String) -> DemoError {
-    DemoError::Answer {
+fn wrong(why: String) -> ClusterError {
+    ClusterError::Answer {
         from: "the ledger".to_owned(),
         why,
     }
