@@ -134,9 +134,6 @@ pub enum WorldError {
         /// Which.
         node_id: NodeId,
     },
-    /// The cluster is not made.
-    #[error("the cluster is not initialised: {0}")]
-    Initialize(String),
     /// The ledger refuses its configuration.
     #[error(transparent)]
     Ledger(#[from] ConfigError),
@@ -166,10 +163,10 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all nodes and makes a cluster of them.
+    /// Starts all nodes; they make a cluster of themselves.
     ///
     /// # Errors
-    /// When a node does not start or the cluster is not made.
+    /// When a node does not start.
     pub async fn start(options: WorldOptions) -> Result<Self, WorldError> {
         let funds = Funds::new(options.seed, options.channels, options.destinations);
         let (least, most) = options.ledger_way;
@@ -197,18 +194,7 @@ impl World {
             world.disks.insert(node_id, MemoryDisk::new(faults));
             world.start_node(node_id).await?;
         }
-        world.initialize().await?;
         Ok(world)
-    }
-
-    async fn initialize(&self) -> Result<(), WorldError> {
-        let Some((node_id, first)) = self.roster.running().into_iter().next() else {
-            return Err(WorldError::Initialize("there is no node".to_owned()));
-        };
-        spawn_on(NodeTag(node_id), async move { first.initialize().await })
-            .await
-            .map_err(|_| WorldError::Crashed { node_id })?
-            .map_err(WorldError::Initialize)
     }
 
     /// All nodes, running or not.

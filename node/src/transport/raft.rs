@@ -18,7 +18,8 @@ use crate::ports::peer_link::{Peer, PeerLink};
 
 pub mod convert;
 pub mod heartbeat;
-mod kind;
+pub(in crate::transport) mod kind;
+pub mod memory;
 pub mod peer;
 mod pipeline;
 mod receive;
@@ -27,6 +28,7 @@ pub mod service;
 mod split;
 
 pub use heartbeat::Heart;
+pub use memory::Memory;
 pub use peer::RaftPeer;
 pub use service::{ClusterService, RaftService};
 
