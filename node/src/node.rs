@@ -196,7 +196,8 @@ impl<P: Ports> Node<P> {
             outer.link.clone(),
             outer.disk.clone(),
             options.raft_link,
-        );
+        )
+        .remembering(memory.clone());
         let raft = Raft::new(node_id, config, factory, log.clone(), store.clone())
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
@@ -252,12 +253,6 @@ impl<P: Ports> Node<P> {
         let watching = term::run_terms(self.clone(), outside);
         drop(P::Runtime::spawn(watching));
         Ok(())
-    }
-
-    /// Whether this node may stand for election: not while it rebuilds a log it lost. Who starts one early asks first.
-    #[must_use]
-    pub fn may_stand(&self) -> bool {
-        self.inner.memory.may_vote().is_ok()
     }
 
     /// Whether writes are refused, and why.

@@ -104,16 +104,19 @@ impl<P: Ports> Rejoiner<'_, P> {
         }
     }
 
+    /// Tells at once what is new, and louder what has not changed for a while.
     fn tell(&mut self, waiting: String) {
         let now = <P::Runtime as AsyncRuntime>::Instant::now();
-        let again = match &self.told {
-            Some((told, at)) => *told != waiting || now >= *at + TELL_EVERY,
-            None => true,
-        };
-        if again {
-            tracing::warn!("waiting: {waiting}");
-            self.told = Some((waiting, now));
+        match &self.told {
+            Some((told, at)) if *told == waiting => {
+                if now < *at + TELL_EVERY {
+                    return;
+                }
+                tracing::warn!("still waiting: {waiting}");
+            }
+            Some(_) | None => tracing::info!("waiting: {waiting}"),
         }
+        self.told = Some((waiting, now));
     }
 
     /// One round. An error says why another is needed.
@@ -153,10 +156,14 @@ impl<P: Ports> Rejoiner<'_, P> {
     async fn found(&self) -> Result<(), String> {
         let members = self.inner.options.members.clone();
         let count = members.len();
-        let made = self.inner.raft.initialize(members).await;
-        made.map_err(|error| format!("the cluster is not made: {error}"))?;
-        tracing::info!(members = count, "all members are new: the cluster is made");
+        // First, for Raft asks for votes at once; where all are blank nobody's vote was forgotten.
         self.remembers_all();
+        if let Err(error) = self.inner.raft.initialize(members).await {
+            self.inner.raft.runtime_config().elect(false);
+            self.inner.memory.set(Recall::Nothing);
+            return Err(format!("the cluster is not made: {error}"));
+        }
+        tracing::info!(members = count, "all members are new: the cluster is made");
         Ok(())
     }
 

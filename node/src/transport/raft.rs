@@ -115,6 +115,7 @@ pub struct RaftFactory<R, L, D> {
     link: L,
     disk: D,
     options: RaftLinkOptions,
+    memory: Memory,
     board: SnapshotBoard,
     runtime: PhantomData<fn() -> R>,
 }
@@ -126,6 +127,7 @@ impl<R, L: Clone, D: Clone> Clone for RaftFactory<R, L, D> {
             link: self.link.clone(),
             disk: self.disk.clone(),
             options: self.options,
+            memory: self.memory.clone(),
             board: self.board.clone(),
             runtime: PhantomData,
         }
@@ -140,9 +142,17 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftFactory<R, L, D> {
             link,
             disk,
             options,
+            memory: Memory::whole(),
             board: SnapshotBoard::default(),
             runtime: PhantomData,
         }
+    }
+
+    /// The same clients of a node that may have forgotten: whatever starts an election, they ask for no vote before
+    /// `memory` allows it.
+    #[must_use]
+    pub fn remembering(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// The snapshot transfers of this factory's clients.

@@ -350,6 +350,10 @@ async fn the_cluster_service_answers_and_impostors_are_refused() {
     let answer = client.forward(&two.peer(), &request, PATIENCE).await;
     let answer = answer.unwrap();
     assert_eq!((answer.answers.len(), answer.index), (2, 1));
+    let request = peer::StandingRequest { readmit: true };
+    let answer = client.standing(&two.peer(), &request, PATIENCE).await;
+    let at = answer.unwrap().readmitted_at;
+    assert_eq!(at, Some(peer::LogId { term: 1, index: 1 }));
 
     // A vote of node 3, sent by node 1: kind 1, then the message.
     let vote = peer::VoteRequest {
