@@ -228,7 +228,9 @@ impl<P: Ports> Rejoiner<'_, P> {
             Past::Kept {
                 vote: Some(vote), ..
             } if vote == floor => Ok(()),
-            other => Err(format!("vote {floor} was not stored, there is {other:?}")),
+            other @ (Past::Blank | Past::Kept { .. }) => {
+                Err(format!("vote {floor} was not stored, there is {other:?}"))
+            }
         }
     }
 
