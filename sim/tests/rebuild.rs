@@ -6,6 +6,7 @@ use stellara_node::gateway::{Gateway as _, Joining};
 use stellara_node::node::Timers;
 use stellara_raft_store::engine::memory::Unsynced;
 use stellara_raft_store::types::NodeId;
+use stellara_sim::fake::network::Latencies;
 use stellara_sim::runtime::{
     NodeTag, RandomStream, SimOptions, SimRuntime, SimTime, sleep, stream,
 };
@@ -47,7 +48,7 @@ struct Stage {
     world: World,
     watch: Watch,
     leader: NodeId,
-    others: [NodeId; 2],
+    others: Vec<NodeId>,
 }
 
 impl Stage {
@@ -58,8 +59,8 @@ impl Stage {
             .until_ready(READY)
             .await
             .expect("the cluster is ready");
-        let mut others = world.node_ids().into_iter().filter(|node| *node != leader);
-        let others = [(); 2].map(|()| others.next().expect("three nodes"));
+        let others = world.node_ids().into_iter();
+        let others = others.filter(|node| *node != leader).collect();
         Self {
             world,
             watch,
@@ -123,7 +124,7 @@ impl Stage {
 /// The leader and one other acknowledge while the third is cut off; the other forgets, and the leader is away.
 async fn forgotten_and_away(seed: u64) {
     let mut stage = Stage::new(options(seed)).await;
-    let (holder, [forgetful, behind]) = (stage.leader, stage.others);
+    let (holder, forgetful, behind) = (stage.leader, stage.others[0], stage.others[1]);
     stage.world.isolate(behind);
     let accepted = stage.pay(20).await;
     stage.world.wipe(forgetful);
@@ -157,7 +158,7 @@ fn what_a_wiped_voter_forgot_is_not_lost_while_its_holder_is_away() {
 /// Power is lost between the leader's word and the end of the rebuild.
 async fn crash_in_the_middle(seed: u64) {
     let mut stage = Stage::new(options(seed)).await;
-    let (leader, [forgetful, _]) = (stage.leader, stage.others);
+    let (leader, forgetful) = (stage.leader, stage.others[0]);
     let accepted = stage.pay(20).await;
     stage.world.wipe(forgetful);
     stage.start(forgetful).await;
@@ -190,9 +191,8 @@ async fn majority_lost(seed: u64) {
     let mut stage = Stage::new(options(seed)).await;
     let accepted = stage.pay(5).await;
     assert_eq!(accepted.len(), 5);
-    let [first, second] = stage.others;
     stage.world.crash(stage.leader);
-    for node_id in [first, second] {
+    for node_id in stage.others.clone() {
         stage.world.wipe(node_id);
         stage.start(node_id).await;
     }
@@ -200,7 +200,7 @@ async fn majority_lost(seed: u64) {
     stage.nobody_leads().await;
     stage.start(stage.leader).await;
     stage.nobody_leads().await;
-    for node_id in stage.others {
+    for node_id in stage.others.clone() {
         assert_eq!(stage.joining(node_id), Some(Joining::Asking));
     }
     stage.world.stop();
@@ -256,6 +256,46 @@ async fn disaster(stage: &mut Stage, draws: &mut RandomStream) {
 fn disks_are_lost_one_after_the_other_under_load() {
     for seed in seeds(6) {
         check(seed, one_after_the_other);
+    }
+}
+
+/// Two of five lose their disks at once, again and again, and come back one after the other.
+async fn two_of_five(seed: u64) {
+    let mut options = options(seed);
+    options.regions = (1..=5).map(|node| format!("region-{node}")).collect();
+    let ways = (1..=5).flat_map(|from| (from + 1..=5).map(move |to| (from, to)));
+    let ways = ways.map(|(from, to)| (from, to, Duration::from_millis(10 * (from + to))));
+    options.network.latency = Latencies::both_ways(&ways.collect::<Vec<_>>());
+    let mut stage = Stage::new(options).await;
+    let mut draws = stream(NodeTag::DRIVER, "disasters");
+    let load = Load::start(
+        &stage.world,
+        LoadOptions {
+            payments: 100,
+            over: Duration::from_secs(15),
+        },
+    );
+    for _ in 0..4 {
+        sleep(Duration::from_millis(draws.between(500, 3_000))).await;
+        let first = 1 + draws.below(5);
+        let second = 1 + (first + draws.below(4)) % 5;
+        for victim in [first, second] {
+            stage.world.wipe(victim);
+        }
+        for victim in [first, second] {
+            sleep(Duration::from_millis(draws.below(1_500))).await;
+            stage.start(victim).await;
+        }
+        stage.all_take_part().await;
+    }
+    let accepted = load.finish().await.expect("every payment is accepted");
+    stage.finish(&accepted).await;
+}
+
+#[test]
+fn two_of_five_voters_forget_at_once() {
+    for seed in seeds(4) {
+        check(seed, two_of_five);
     }
 }
 
