@@ -89,6 +89,18 @@ pub struct MemberView {
     pub matched_index: Option<u64>,
 }
 
+/// Why a node does not take full part yet: its log was blank when it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// It asks its peers whether there is a cluster.
+    Asking,
+    /// It lost its log, and follows without a vote until it has applied an index.
+    Rebuilding {
+        /// The index.
+        until: u64,
+    },
+}
+
 /// The cluster as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterView {
@@ -112,6 +124,8 @@ pub struct ClusterView {
     pub applied_index: u64,
     /// Everyone.
     pub members: Vec<MemberView>,
+    /// Why it does not take full part yet, when it does not.
+    pub joining: Option<Joining>,
     /// Why it takes no writes, when it does not.
     pub read_only_reason: Option<String>,
 }

@@ -22,16 +22,19 @@ use thiserror::Error;
 use crate::executor::envelope::Network;
 use crate::executor::{Executor, Outside, Settings, SettingsError};
 use crate::gate::Gate;
-use crate::gateway::{ClusterView, Failure, Freshness, Gateway};
+use crate::gateway::{ClusterView, Failure, Freshness, Gateway, Joining};
 use crate::http::ops::Admin;
 use crate::ingress::{Group, Ingress, IngressLimits, Origin};
 use crate::ports::{Clock, Ledger, PeerLink, Signer};
 use crate::reads::{Reads, Whoami};
 use crate::transport::detector::DetectorOptions;
-use crate::transport::raft::{Heart, RaftFactory, RaftLinkOptions, RaftService};
+use crate::transport::raft::memory::Recall;
+use crate::transport::raft::{Heart, Memory, RaftFactory, RaftLinkOptions, RaftService};
 
 mod inside;
 mod peers;
+mod rejoin;
+mod standing;
 mod term;
 
 pub use peers::PeerDoor;
@@ -126,8 +129,12 @@ struct Inner<P: Ports> {
     ingress: Ingress<P::Runtime, P::Disk, P::Link, P::Clock>,
     reads: Reads<P::Runtime, P::Disk, P::Link>,
     gate: Gate,
+    log: Log<P>,
+    memory: Memory,
     options: NodeOptions,
 }
+
+type Log<P> = LogStore<<P as Ports>::Runtime, <<P as Ports>::Disk as Disk>::Engine>;
 
 /// What serves a node's peers.
 pub type PeerHandler<P> = RaftService<
@@ -138,7 +145,7 @@ pub type PeerHandler<P> = RaftService<
     PeerDoor<P>,
 >;
 
-fn raft_config(options: &NodeOptions) -> Result<Arc<Config>, StartError> {
+fn raft_config(options: &NodeOptions, memory: &Memory) -> Result<Arc<Config>, StartError> {
     let Timers {
         heartbeat_ms,
         election_timeout_min_ms,
@@ -151,6 +158,8 @@ fn raft_config(options: &NodeOptions) -> Result<Arc<Config>, StartError> {
         election_timeout_max: election_timeout_max_ms,
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
+        // Who forgot what it promised does not stand for election.
+        enable_elect: memory.may_vote().is_ok(),
         // A follower that lost its data answers with a shorter log: it is filled again, the leader goes on.
         allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
@@ -168,7 +177,8 @@ fn raft_config(options: &NodeOptions) -> Result<Arc<Config>, StartError> {
 
 impl<P: Ports> Node<P> {
     /// Opens the data, starts Raft, the door, the reads and the executor. The handler answers peers from the
-    /// moment the caller serves it.
+    /// moment the caller serves it. A node with a blank log then asks its peers for their cluster, or makes a new one
+    /// with them.
     ///
     /// # Errors
     /// Every [`StartError`]; nothing keeps running then.
@@ -176,8 +186,9 @@ impl<P: Ports> Node<P> {
         options: NodeOptions,
         outer: Outer<P>,
     ) -> Result<(Self, Arc<PeerHandler<P>>), StartError> {
-        let config = raft_config(&options)?;
-        let log = LogStore::<P::Runtime, _>::open(outer.disk.open("log", Purpose::Log)?)?;
+        let log = Log::<P>::open(outer.disk.open("log", Purpose::Log)?)?;
+        let memory = Memory::of(log.past());
+        let config = raft_config(&options, &memory)?;
         let store = StateStore::<P::Runtime, _>::open(outer.disk.clone())?;
         let node_id = options.whoami.node_id;
         let factory = RaftFactory::<P::Runtime, _, _>::new(
@@ -185,8 +196,9 @@ impl<P: Ports> Node<P> {
             outer.link.clone(),
             outer.disk.clone(),
             options.raft_link,
-        );
-        let raft = Raft::new(node_id, config, factory, log, store.clone())
+        )
+        .remembering(memory.clone());
+        let raft = Raft::new(node_id, config, factory, log.clone(), store.clone())
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let gate = Gate::default();
@@ -216,13 +228,19 @@ impl<P: Ports> Node<P> {
                 ingress,
                 reads,
                 gate,
+                log,
+                memory: memory.clone(),
                 options,
             }),
         };
         let door = PeerDoor::new(&node);
-        let handler = RaftService::new(raft, heart, outer.disk, door, snapshot_idle)?;
+        let recall = memory.recall();
+        let handler = RaftService::new(raft, heart, memory, outer.disk, door, snapshot_idle)?;
         if let Some(outside) = outer.settlement {
             node.start_executor(outside)?;
+        }
+        if recall != Recall::Whole {
+            drop(P::Runtime::spawn(rejoin::run(node.clone(), outer.link)));
         }
         Ok((node, Arc::new(handler)))
     }
@@ -235,36 +253,6 @@ impl<P: Ports> Node<P> {
         let watching = term::run_terms(self.clone(), outside);
         drop(P::Runtime::spawn(watching));
         Ok(())
-    }
-
-    /// Makes a new cluster of the configured members, unless this node already belongs to one.
-    ///
-    /// # Errors
-    /// What Raft says, for the log.
-    pub async fn initialize(&self) -> Result<(), String> {
-        let raft = &self.inner.raft;
-        if raft
-            .is_initialized()
-            .await
-            .map_err(|error| error.to_string())?
-        {
-            return Ok(());
-        }
-        raft.initialize(self.inner.options.members.clone())
-            .await
-            .map_err(|error| error.to_string())
-    }
-
-    /// Whether this node already belongs to a cluster.
-    ///
-    /// # Errors
-    /// What Raft says.
-    pub async fn is_initialized(&self) -> Result<bool, String> {
-        self.inner
-            .raft
-            .is_initialized()
-            .await
-            .map_err(|error| error.to_string())
     }
 
     /// Whether writes are refused, and why.
@@ -391,7 +379,13 @@ impl<P: Ports> Gateway for Node<P> {
     }
 
     fn status(&self) -> ClusterView {
-        self.inner.reads.status(self.inner.gate.reason())
+        let view = self.inner.reads.status(self.inner.gate.reason());
+        let joining = match self.inner.memory.recall() {
+            Recall::Whole => None,
+            Recall::Nothing => Some(Joining::Asking),
+            Recall::Rebuilding { until } => Some(Joining::Rebuilding { until: until.0 }),
+        };
+        ClusterView { joining, ..view }
     }
 
     async fn applied_past(&self, seen: Index) {

@@ -201,6 +201,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Reads<R, D, L> {
             committed_index: index_of(metrics.local_committed),
             applied_index: index_of(metrics.last_applied),
             members,
+            joining: None,
             read_only_reason,
         }
     }

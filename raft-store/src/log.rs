@@ -31,6 +31,23 @@ const READ_BYTES_MAX: usize = 2 << 20;
 const VOTE_KEY: &[u8] = b"vote";
 const COMMITTED_KEY: &[u8] = b"committed";
 const PURGED_KEY: &[u8] = b"purged";
+const REBUILT_AT_KEY: &[u8] = b"rebuilt-at";
+
+/// What a log tells of its node's past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// No vote and no entry: a new node, or one that lost its disk.
+    Blank,
+    /// It has taken part.
+    Kept {
+        /// The highest vote.
+        vote: Option<Vote>,
+        /// Its last entry, or the last one purged.
+        last_index: Option<u64>,
+        /// While it is rebuilt after a loss: the index that ends it.
+        rebuilt_at: Option<u64>,
+    },
+}
 
 /// The log of one node. Clones share it.
 pub struct LogStore<R, E> {
@@ -58,6 +75,8 @@ struct Cache {
     committed: Option<LogId>,
     purged: Option<LogId>,
     last: Option<LogId>,
+    /// While the log is rebuilt after a loss: the index that ends it.
+    rebuilt_at: Option<u64>,
     /// The newest entries without a gap, ending with the last one.
     tail: VecDeque<Entry>,
     tail_bytes: usize,
@@ -130,6 +149,48 @@ impl<R, E: Engine> LogStore<R, E> {
     #[must_use]
     pub fn appended_bytes(&self) -> u64 {
         self.cache().appended_bytes
+    }
+
+    /// What this log tells of the node's past.
+    #[must_use]
+    pub fn past(&self) -> Past {
+        let cache = self.cache();
+        match (cache.vote, cache.last) {
+            (None, None) => Past::Blank,
+            (vote, last) => Past::Kept {
+                vote,
+                last_index: last.map(|last| last.index),
+                rebuilt_at: cache.rebuilt_at,
+            },
+        }
+    }
+
+    /// Notes durably that this log lacks what the node once had, until index `rebuilt_at` is applied.
+    ///
+    /// # Errors
+    /// The engine's: the note may be lost.
+    pub async fn begin_rebuild(&self, rebuilt_at: u64) -> Result<(), EngineError> {
+        let mut batch = Batch::default();
+        batch.put(
+            Space::Rows,
+            REBUILT_AT_KEY,
+            record::encode_index(rebuilt_at),
+        );
+        self.shared.engine.commit(batch).await?;
+        self.cache().rebuilt_at = Some(rebuilt_at);
+        Ok(())
+    }
+
+    /// Removes the note. When this returns, all entries appended before the call are durable too.
+    ///
+    /// # Errors
+    /// The engine's: the note may be there still.
+    pub async fn end_rebuild(&self) -> Result<(), EngineError> {
+        let mut batch = Batch::default();
+        batch.delete(Space::Rows, REBUILT_AT_KEY);
+        self.shared.engine.commit(batch).await?;
+        self.cache().rebuilt_at = None;
+        Ok(())
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

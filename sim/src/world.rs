@@ -42,6 +42,7 @@ pub use roster::Roster;
 
 const STARTED: EventKind = EventKind::new("node-start");
 const CRASHED: EventKind = EventKind::new("node-crash");
+const WIPED: EventKind = EventKind::new("node-wipe");
 
 /// The ports of a simulated node.
 #[derive(Clone, Copy, Debug)]
@@ -134,9 +135,6 @@ pub enum WorldError {
         /// Which.
         node_id: NodeId,
     },
-    /// The cluster is not made.
-    #[error("the cluster is not initialised: {0}")]
-    Initialize(String),
     /// The ledger refuses its configuration.
     #[error(transparent)]
     Ledger(#[from] ConfigError),
@@ -166,10 +164,10 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all nodes and makes a cluster of them.
+    /// Starts all nodes; they make a cluster of themselves.
     ///
     /// # Errors
-    /// When a node does not start or the cluster is not made.
+    /// When a node does not start.
     pub async fn start(options: WorldOptions) -> Result<Self, WorldError> {
         let funds = Funds::new(options.seed, options.channels, options.destinations);
         let (least, most) = options.ledger_way;
@@ -188,27 +186,20 @@ impl World {
             options,
         };
         for node_id in world.node_ids() {
-            let (least, most) = world.options.sync;
-            let faults = Faults {
-                sync_delay: Arc::new(DrawnSync::new(NodeTag(node_id), least, most)),
-                unsynced: world.options.unsynced,
-                ..Faults::none(world.options.seed ^ node_id.rotate_left(32))
-            };
-            world.disks.insert(node_id, MemoryDisk::new(faults));
+            let disk = world.new_disk(node_id);
+            world.disks.insert(node_id, disk);
             world.start_node(node_id).await?;
         }
-        world.initialize().await?;
         Ok(world)
     }
 
-    async fn initialize(&self) -> Result<(), WorldError> {
-        let Some((node_id, first)) = self.roster.running().into_iter().next() else {
-            return Err(WorldError::Initialize("there is no node".to_owned()));
-        };
-        spawn_on(NodeTag(node_id), async move { first.initialize().await })
-            .await
-            .map_err(|_| WorldError::Crashed { node_id })?
-            .map_err(WorldError::Initialize)
+    fn new_disk(&self, node_id: NodeId) -> MemoryDisk {
+        let (least, most) = self.options.sync;
+        MemoryDisk::new(Faults {
+            sync_delay: Arc::new(DrawnSync::new(NodeTag(node_id), least, most)),
+            unsynced: self.options.unsynced,
+            ..Faults::none(self.options.seed ^ node_id.rotate_left(32))
+        })
     }
 
     /// All nodes, running or not.
@@ -336,6 +327,14 @@ impl World {
         if let Some(disk) = self.disks.get(&node_id) {
             disk.crash();
         }
+    }
+
+    /// The disk of a node is gone: it loses power if it runs, and its next start finds an empty one.
+    pub fn wipe(&mut self, node_id: NodeId) {
+        self.crash(node_id);
+        event(WIPED, node_id, 0, String::new);
+        let disk = self.new_disk(node_id);
+        self.disks.insert(node_id, disk);
     }
 
     /// Cuts a node off from all others; it still reaches the ledger.

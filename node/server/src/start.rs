@@ -12,11 +12,10 @@ use stellara_node::http::ops;
 use stellara_node::ingress::IngressLimits;
 use stellara_node::node::{Node, NodeOptions, Outer, Ports, Timers, network};
 use stellara_node::ports::ledger::horizon::{Horizon, HorizonSettings};
-use stellara_node::ports::peer_link::{Peer, PeerIdentity};
+use stellara_node::ports::peer_link::PeerIdentity;
 use stellara_node::ports::signer::LocalSigner;
 use stellara_node::ports::{Clock, SystemClock};
 use stellara_node::reads::Whoami;
-use stellara_node::transport::client::PeerClient;
 use stellara_node::transport::quic::{QuicEndpoint, QuicLink, QuicOptions};
 use stellara_node::transport::raft::RaftLinkOptions;
 use stellara_rocks::{RocksConfig, RocksDisk};
@@ -26,9 +25,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{disk_room, identity, keyring};
-
-/// How long a peer may take to say whether a cluster exists.
-const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ports of production.
 pub struct Real;
@@ -84,7 +80,6 @@ pub async fn start(config: Config) -> Result<Running, String> {
     let reserve_bytes = config.limits.disk_reserve_bytes;
     let tasks = vec![
         tokio::spawn(async move { handler.beat(beating).await }),
-        tokio::spawn(join_cluster(node.clone(), endpoint.link(), config.clone())),
         tokio::spawn(serve_public(public, node.clone(), stopped.clone())),
         tokio::spawn(serve_ops(ops_port, shown, stopped)),
         tokio::spawn({
@@ -235,39 +230,5 @@ fn options(config: &Config) -> NodeOptions {
             ..IngressLimits::default()
         },
         settlement,
-    }
-}
-
-/// The member with the lowest number makes the cluster, once nobody says that there is one already: a node whose
-/// data was wiped must not vote in a new cluster beside the old.
-async fn join_cluster(node: Node<Real>, link: QuicLink, config: Config) {
-    match node.is_initialized().await {
-        Ok(true) => return,
-        Ok(false) => {}
-        Err(error) => {
-            tracing::error!(%error, "raft does not say whether it belongs to a cluster");
-            return;
-        }
-    }
-    let members = config.members();
-    if members.keys().next() != Some(&config.node.id) {
-        return;
-    }
-    let peers = PeerClient::new(link);
-    let mut silent = true;
-    for (node_id, info) in members.into_iter().filter(|(id, _)| *id != config.node.id) {
-        let peer = Peer { node_id, info };
-        if let Ok(answer) = peers.read_index(&peer, ASK_WITHIN).await
-            && answer.error.is_none()
-        {
-            silent = false;
-        }
-    }
-    if !silent {
-        tracing::info!("a cluster exists: waiting for its leader");
-        return;
-    }
-    if let Err(error) = node.initialize().await {
-        tracing::error!(%error, "the cluster was not made");
     }
 }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::gateway::ClusterView;
+use crate::gateway::{ClusterView, Joining};
 
 /// Entries that a ready node may have committed and not applied.
 pub const APPLY_LAG_MAX: u64 = 10_000;
@@ -10,6 +10,17 @@ pub const APPLY_LAG_MAX: u64 = 10_000;
 /// Why a node should not be sent traffic.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotReady {
+    /// Its log is blank and it does not know yet whether it was a member before.
+    #[error("the log is blank: asking the other members whether there is a cluster")]
+    Asking,
+    /// It lost its log and does not vote yet.
+    #[error("rebuilding: {applied} of {until} entries")]
+    Rebuilding {
+        /// The last entry applied.
+        applied: u64,
+        /// The entry that ends the rebuild.
+        until: u64,
+    },
     /// Nobody leads, as far as it knows.
     #[error("no leader is known")]
     NoLeader,
@@ -38,6 +49,14 @@ pub fn check(view: &ClusterView) -> Result<(), NotReady> {
     if let Some(reason) = &view.read_only_reason {
         let reason = reason.clone();
         return Err(NotReady::ReadOnly { reason });
+    }
+    match view.joining {
+        None => {}
+        Some(Joining::Asking) => return Err(NotReady::Asking),
+        Some(Joining::Rebuilding { until }) => {
+            let applied = view.applied_index;
+            return Err(NotReady::Rebuilding { applied, until });
+        }
     }
     if view.leader_id.is_none() {
         return Err(NotReady::NoLeader);

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::gauges;
 use crate::api::cluster::totals;
 use crate::api::readiness::{self, NotReady};
-use crate::gateway::{ClusterView, Freshness, Gateway, Role, Suffrage};
+use crate::gateway::{ClusterView, Freshness, Gateway, Joining, Role, Suffrage};
 
 #[cfg(test)]
 mod tests;
@@ -169,6 +169,10 @@ fn cluster_json(cluster: &ClusterView) -> Value {
         "committed_index": cluster.committed_index,
         "applied_index": cluster.applied_index,
         "members": members.collect::<Vec<_>>(),
+        "joining": cluster.joining.map(|joining| match joining {
+            Joining::Asking => json!({ "asking": true }),
+            Joining::Rebuilding { until } => json!({ "rebuilding_until": until }),
+        }),
         "read_only_reason": cluster.read_only_reason,
     })
 }

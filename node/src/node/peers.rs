@@ -1,4 +1,5 @@
-//! What a node does for its peers' callers: proposes their commands, and tells from where they may read.
+//! What a node does for its peers: proposes their callers' commands, and tells from where they may read and whether
+//! there is a cluster.
 
 use std::sync::{Arc, Weak};
 
@@ -24,7 +25,7 @@ impl<P: Ports> PeerDoor<P> {
     }
 }
 
-fn error(kind: Kind, message: &str) -> peer::Error {
+pub(super) fn error(kind: Kind, message: &str) -> peer::Error {
     peer::Error {
         kind: kind.into(),
         message: message.to_owned(),
@@ -58,6 +59,20 @@ impl<P: Ports> ClusterService for PeerDoor<P> {
             Err(failure) => peer::ReadIndexResponse {
                 index: 0,
                 error: Some(error_of(&failure)),
+            },
+        }
+    }
+
+    async fn standing(
+        &self,
+        from: &PeerIdentity,
+        request: peer::StandingRequest,
+    ) -> peer::StandingResponse {
+        match self.inner.upgrade() {
+            Some(inner) => inner.tell_standing(from.node_id, request).await,
+            None => peer::StandingResponse {
+                error: Some(error(Kind::Unavailable, "the node stops")),
+                ..peer::StandingResponse::default()
             },
         }
     }

@@ -1,4 +1,4 @@
-//! What a follower asks of its leader: from which index to read, and to propose commands.
+//! What a node asks of its peers: from which index to read, to propose commands, and whether there is a cluster.
 
 use std::time::Duration;
 
@@ -6,9 +6,10 @@ use bytes::Bytes;
 use prost::Message;
 use stellara_proto::v1::peer;
 
+use super::raft::kind::CallKind;
 use crate::ports::peer_link::{LinkError, Peer, PeerLink, StreamClass};
 
-/// The asking side of read-index and forward calls.
+/// The asking side of read-index, forward and standing calls.
 #[derive(Clone, Debug)]
 pub struct PeerClient<L> {
     link: L,
@@ -51,6 +52,20 @@ impl<L: PeerLink> PeerClient<L> {
         self.ask(peer, StreamClass::Forward, request, limit).await
     }
 
+    /// Asks the peer what it knows of a cluster; its own refusal is inside the answer.
+    ///
+    /// # Errors
+    /// Every [`LinkError`]; after `TimedOut` and `Closed` an entry asked for may yet be committed.
+    pub async fn standing(
+        &self,
+        peer: &Peer,
+        request: &peer::StandingRequest,
+        limit: Duration,
+    ) -> Result<peer::StandingResponse, LinkError> {
+        let request = CallKind::Standing.encode(request);
+        self.call(peer, StreamClass::Vote, request, limit).await
+    }
+
     async fn ask<Q: Message, A: Message + Default>(
         &self,
         peer: &Peer,
@@ -59,6 +74,16 @@ impl<L: PeerLink> PeerClient<L> {
         limit: Duration,
     ) -> Result<A, LinkError> {
         let request = Bytes::from(request.encode_to_vec());
+        self.call(peer, class, request, limit).await
+    }
+
+    async fn call<A: Message + Default>(
+        &self,
+        peer: &Peer,
+        class: StreamClass,
+        request: Bytes,
+        limit: Duration,
+    ) -> Result<A, LinkError> {
         let answer = self.link.call(peer, class, request, limit).await?;
         // The request was served, so this is not a refusal: what became of it is unknown.
         A::decode(answer).map_err(|error| LinkError::Closed {

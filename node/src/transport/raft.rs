@@ -18,7 +18,8 @@ use crate::ports::peer_link::{Peer, PeerLink};
 
 pub mod convert;
 pub mod heartbeat;
-mod kind;
+pub(in crate::transport) mod kind;
+pub mod memory;
 pub mod peer;
 mod pipeline;
 mod receive;
@@ -27,6 +28,7 @@ pub mod service;
 mod split;
 
 pub use heartbeat::Heart;
+pub use memory::Memory;
 pub use peer::RaftPeer;
 pub use service::{ClusterService, RaftService};
 
@@ -113,6 +115,7 @@ pub struct RaftFactory<R, L, D> {
     link: L,
     disk: D,
     options: RaftLinkOptions,
+    memory: Memory,
     board: SnapshotBoard,
     runtime: PhantomData<fn() -> R>,
 }
@@ -124,6 +127,7 @@ impl<R, L: Clone, D: Clone> Clone for RaftFactory<R, L, D> {
             link: self.link.clone(),
             disk: self.disk.clone(),
             options: self.options,
+            memory: self.memory.clone(),
             board: self.board.clone(),
             runtime: PhantomData,
         }
@@ -138,9 +142,17 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftFactory<R, L, D> {
             link,
             disk,
             options,
+            memory: Memory::whole(),
             board: SnapshotBoard::default(),
             runtime: PhantomData,
         }
+    }
+
+    /// The same clients of a node that may have forgotten: whatever starts an election, they ask for no vote before
+    /// `memory` allows it.
+    #[must_use]
+    pub fn remembering(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// The snapshot transfers of this factory's clients.

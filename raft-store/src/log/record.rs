@@ -7,7 +7,7 @@ use openraft::entry::RaftEntry;
 use prost::Message;
 use stellara_proto::v1::peer;
 
-use super::{COMMITTED_KEY, Cache, PURGED_KEY, VOTE_KEY, index_key};
+use super::{COMMITTED_KEY, Cache, PURGED_KEY, REBUILT_AT_KEY, VOTE_KEY, index_key};
 use crate::codec;
 use crate::engine::{Direction, Engine, EngineError, Scan, Space};
 use crate::private;
@@ -57,6 +57,10 @@ pub(super) fn encode_log_id(log_id: &LogId) -> Vec<u8> {
         term: types::term_of(log_id),
         index: log_id.index,
     })
+}
+
+pub(super) fn encode_index(index: u64) -> Vec<u8> {
+    private::encode(&index)
 }
 
 pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
@@ -128,6 +132,14 @@ fn load_log_id(engine: &impl Engine, key: &[u8]) -> Result<Option<LogId>, Engine
         .transpose()
 }
 
+fn load_index(engine: &impl Engine, key: &[u8]) -> Result<Option<u64>, EngineError> {
+    let what = String::from_utf8_lossy(key);
+    engine
+        .get(Space::Rows, key)?
+        .map(|bytes| private::decode(&what, &bytes))
+        .transpose()
+}
+
 fn load_vote(engine: &impl Engine) -> Result<Option<Vote>, EngineError> {
     engine
         .get(Space::Rows, VOTE_KEY)?
@@ -150,6 +162,7 @@ pub(super) fn load(engine: &impl Engine) -> Result<Cache, EngineError> {
         vote: load_vote(engine)?,
         committed: load_log_id(engine, COMMITTED_KEY)?,
         purged: load_log_id(engine, PURGED_KEY)?,
+        rebuilt_at: load_index(engine, REBUILT_AT_KEY)?,
         ..Cache::default()
     };
     cache.last = cache.purged;

@@ -1,4 +1,4 @@
-//! A follower loses its disk: it is rebuilt from a snapshot of the others.
+//! A follower loses its disk: it is rebuilt from a snapshot of the others before it votes again.
 
 use stellara_tests::accounts::Meant;
 use stellara_tests::cluster::{Cluster, Options};
@@ -31,6 +31,12 @@ async fn a_wiped_follower_comes_back_from_a_snapshot() {
             log.to_lowercase().contains("snapshot"),
             "no snapshot was installed"
         );
+        for step in [
+            "it follows without a vote until it has applied",
+            "the lost log is rebuilt: this node votes again",
+        ] {
+            assert!(log.contains(step), "not logged: {step}");
+        }
     })
     .await;
 }

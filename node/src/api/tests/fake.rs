@@ -217,6 +217,7 @@ fn cluster() -> ClusterView {
             suffrage: Suffrage::Voter,
             matched_index: Some(0),
         }],
+        joining: None,
         read_only_reason: None,
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Admin, Ops, serve};
 use crate::api::tests::fake::Fake;
+use crate::gateway::Joining;
 
 /// Remembers what it was asked.
 #[derive(Clone, Default)]
@@ -89,6 +90,11 @@ async fn the_ops_port_tells_the_node_and_passes_what_operators_ask() {
     assert_eq!(code, 503);
     assert!(body.contains("no leader is known"), "{body}");
     fake.change(|cluster| cluster.leader_id = Some(1));
+    fake.change(|cluster| cluster.joining = Some(Joining::Rebuilding { until: 40 }));
+    let (code, body) = ask(address, "GET", "/readyz").await;
+    assert_eq!(code, 503);
+    assert!(body.contains("rebuilding: 1 of 40 entries"), "{body}");
+    fake.change(|cluster| cluster.joining = None);
     draining.cancel();
     assert_eq!(ask(address, "GET", "/readyz").await.0, 503);
     assert_eq!(ask(address, "GET", "/livez").await.0, 200);

@@ -1,4 +1,4 @@
-//! Which Raft call a request is: its first byte, before the protobuf message.
+//! Which call of the vote or append class a request is: its first byte, before the protobuf message.
 //!
 //! Streams need none: an append stream carries append requests, a snapshot stream its beginning and chunks.
 
@@ -7,15 +7,17 @@ use prost::Message;
 
 use crate::ports::peer_link::ServiceError;
 
-/// Raft's calls.
+/// The calls of the vote and append classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CallKind {
+pub(in crate::transport) enum CallKind {
     /// `VoteRequest`, pre-votes included.
     Vote,
     /// `AppendRequest`.
     Append,
     /// `TransferLeaderRequest`.
     TransferLeader,
+    /// `StandingRequest`, which the cluster's service answers and not Raft.
+    Standing,
 }
 
 impl CallKind {
@@ -24,11 +26,12 @@ impl CallKind {
             Self::Vote => 1,
             Self::Append => 2,
             Self::TransferLeader => 3,
+            Self::Standing => 4,
         }
     }
 
     /// A request of this kind as bytes.
-    pub(super) fn encode(self, message: &impl Message) -> Bytes {
+    pub(in crate::transport) fn encode(self, message: &impl Message) -> Bytes {
         let mut bytes = Vec::with_capacity(1 + message.encoded_len());
         bytes.put_u8(self.code());
         message
@@ -44,8 +47,9 @@ impl CallKind {
             Some(1) => Ok(Self::Vote),
             Some(2) => Ok(Self::Append),
             Some(3) => Ok(Self::TransferLeader),
+            Some(4) => Ok(Self::Standing),
             Some(_) | None => Err(ServiceError::Malformed {
-                detail: format!("call kind is {code:?}, expected 1 to 3"),
+                detail: format!("call kind is {code:?}, expected 1 to 4"),
             }),
         }
     }

@@ -32,6 +32,7 @@ use super::convert::{
     vote_response_from_wire,
 };
 use super::kind::CallKind;
+use super::memory::Memory;
 use super::pipeline::pipeline;
 use super::send::{SnapshotSender, TransferError};
 use super::split::{Part, split};
@@ -46,6 +47,7 @@ pub struct RaftPeer<R, L, D> {
     link: L,
     disk: D,
     options: RaftLinkOptions,
+    memory: Memory,
     board: SnapshotBoard,
     runtime: PhantomData<fn() -> R>,
 }
@@ -58,6 +60,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftPeer<R, L, D> {
             link: factory.link.clone(),
             disk: factory.disk.clone(),
             options: factory.options,
+            memory: factory.memory.clone(),
             board: factory.board.clone(),
             runtime: PhantomData,
         }
@@ -81,6 +84,9 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftPeer<R, L, D> {
         round: VoteRound,
         limit: Duration,
     ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        self.memory
+            .may_vote()
+            .map_err(|reason| RPCError::Unreachable(Unreachable::from_string(reason)))?;
         let request = CallKind::Vote.encode(&vote_request_to_wire(request, round));
         let answer: wire::VoteResponse = self
             .call(StreamClass::Vote, request, limit)

@@ -27,6 +27,7 @@ use super::convert::{
 };
 use super::heartbeat::{BeatView, Heart};
 use super::kind::{CallKind, decode};
+use super::memory::Memory;
 use super::receive::{Incoming, next};
 use crate::ports::peer_link::{
     FrameRx, FrameTx, Peer, PeerIdentity, PeerLink, PeerService, ServiceError, StreamClass,
@@ -47,7 +48,17 @@ pub trait ClusterService: Send + Sync + 'static {
         from: &PeerIdentity,
         request: wire::ForwardRequest,
     ) -> impl Future<Output = wire::ForwardResponse> + Send;
+
+    /// Tells an asker with a blank log what is known of a cluster; a refusal is inside the answer.
+    fn standing(
+        &self,
+        from: &PeerIdentity,
+        request: wire::StandingRequest,
+    ) -> impl Future<Output = wire::StandingResponse> + Send;
 }
+
+/// How long a stream that cannot be served yet is held, so that its sender does not open one after the other.
+const HOLD_UNSERVED: Duration = Duration::from_millis(250);
 
 /// Serves this node's peers.
 pub struct RaftService<R, SM, L, D, C>
@@ -58,6 +69,7 @@ where
 {
     raft: Raft<Types<R>, SM>,
     heart: Arc<Heart<R, L>>,
+    memory: Memory,
     incoming: Incoming<D>,
     cluster: C,
     snapshot_idle: Duration,
@@ -71,7 +83,7 @@ where
     D: Disk,
     C: ClusterService,
 {
-    /// Serves `raft`, receiving snapshots on `disk` (what an earlier run left in `incoming` is removed) and giving
+    /// Serves `raft` as far as `memory` allows, receiving snapshots on `disk` (what an earlier run left in `incoming` is removed) and giving
     /// up on one that did not move for `snapshot_idle`.
     ///
     /// # Errors
@@ -79,6 +91,7 @@ where
     pub fn new(
         raft: Raft<Types<R>, SM>,
         heart: Arc<Heart<R, L>>,
+        memory: Memory,
         disk: D,
         cluster: C,
         snapshot_idle: Duration,
@@ -86,6 +99,7 @@ where
         Ok(Self {
             raft,
             heart,
+            memory,
             incoming: Incoming::new(disk)?,
             cluster,
             snapshot_idle,
@@ -137,6 +151,7 @@ where
     async fn serve_vote(&self, from: &PeerIdentity, request: Bytes) -> Result<Bytes, ServiceError> {
         let (request, round) = vote_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
+        self.memory.may_vote().map_err(unavailable)?;
         let response = match round {
             VoteRound::Vote => self.raft.vote(request).await,
             VoteRound::PreVote => self.raft.pre_vote(request).await,
@@ -152,6 +167,7 @@ where
     ) -> Result<Bytes, ServiceError> {
         let request = append_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
+        self.memory.may_follow().map_err(unavailable)?;
         let response = self
             .raft
             .append_entries(request)
@@ -167,6 +183,7 @@ where
     ) -> Result<Bytes, ServiceError> {
         let request = transfer_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, request.from_leader())?;
+        self.memory.may_vote().map_err(unavailable)?;
         let outcome = self
             .raft
             .handle_transfer_leader(request)
@@ -185,6 +202,11 @@ where
         mut tx: impl FrameTx,
         rx: impl FrameRx,
     ) {
+        if let Err(reason) = self.memory.may_follow() {
+            tracing::debug!(%from, reason, "append stream not served");
+            R::sleep(HOLD_UNSERVED).await;
+            return;
+        }
         let input = append_requests::<R>(from.clone(), rx);
         let mut results = std::pin::pin!(self.raft.stream_append(Box::pin(input)));
         while let Some(result) = results.next().await {
@@ -224,6 +246,7 @@ where
     }
 
     async fn install(&self, from: &PeerIdentity, rx: &mut impl FrameRx) -> Result<Vote, String> {
+        self.memory.may_follow()?;
         let begin = next::<R>(rx, self.snapshot_idle)
             .await
             .map_err(|error| error.to_string())?
@@ -294,6 +317,10 @@ where
                 CallKind::Vote => self.serve_vote(&from, request).await,
                 CallKind::Append => self.serve_append_call(&from, request).await,
                 CallKind::TransferLeader => self.serve_transfer(&from, request).await,
+                CallKind::Standing => {
+                    let answer = self.cluster.standing(&from, decode(request)?).await;
+                    Ok(answer.encode_to_vec().into())
+                }
             },
             StreamClass::ReadIndex => {
                 let wire::ReadIndexRequest {} = decode(request)?;

@@ -21,7 +21,9 @@ use crate::ports::peer_link::{Peer, PeerIdentity, PeerLink, StreamClass};
 use crate::transport::client::PeerClient;
 use crate::transport::detector::{DetectorOptions, Leads};
 use crate::transport::quic::{QuicEndpoint, QuicLink, QuicOptions};
-use crate::transport::raft::{ClusterService, Heart, RaftFactory, RaftLinkOptions, RaftService};
+use crate::transport::raft::{
+    ClusterService, Heart, Memory, RaftFactory, RaftLinkOptions, RaftService,
+};
 
 type C = Types<TokioRuntime>;
 
@@ -47,6 +49,20 @@ impl ClusterService for Mirror {
             answers: vec![peer::CommandAnswer::default(); request.commands.len()],
             error: None,
             index: from.node_id,
+        }
+    }
+
+    async fn standing(
+        &self,
+        from: &PeerIdentity,
+        request: peer::StandingRequest,
+    ) -> peer::StandingResponse {
+        peer::StandingResponse {
+            readmitted_at: request.readmit.then_some(peer::LogId {
+                term: 1,
+                index: from.node_id,
+            }),
+            ..peer::StandingResponse::default()
         }
     }
 }
@@ -114,6 +130,7 @@ impl Node {
         let service = RaftService::new(
             raft.clone(),
             Arc::clone(&heart),
+            Memory::whole(),
             disk.clone(),
             Mirror,
             Duration::from_secs(8),
@@ -333,6 +350,10 @@ async fn the_cluster_service_answers_and_impostors_are_refused() {
     let answer = client.forward(&two.peer(), &request, PATIENCE).await;
     let answer = answer.unwrap();
     assert_eq!((answer.answers.len(), answer.index), (2, 1));
+    let request = peer::StandingRequest { readmit: true };
+    let answer = client.standing(&two.peer(), &request, PATIENCE).await;
+    let at = answer.unwrap().readmitted_at;
+    assert_eq!(at, Some(peer::LogId { term: 1, index: 1 }));
 
     // A vote of node 3, sent by node 1: kind 1, then the message.
     let vote = peer::VoteRequest {
