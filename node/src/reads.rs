@@ -238,7 +238,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Shared<R, D, L> {
     /// when it has not been since it started.
     fn silence(&self) -> Option<Duration> {
         let now = self.heart.now();
-        let heard = self.heart.led_at().map(|at| now.saturating_sub(at));
+        let heard = self.heart.in_touch_at().map(|at| now.saturating_sub(at));
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state != ServerState::Leader {

@@ -13,6 +13,8 @@ use super::format;
 use super::parse::Invalid;
 use crate::gateway::Failure;
 
+#[cfg(test)]
+mod reference;
 mod rejection;
 
 /// When to try again while no leader is known, in milliseconds: an election takes about that long.

@@ -65,8 +65,8 @@ pub struct Detector {
     options: DetectorOptions,
     peers: BTreeMap<NodeId, PeerPulse>,
     /// The latest term that a beat told of, and when a leader of it was last heard.
-    term: u64,
-    led_at: Option<Elapsed>,
+    latest_term: u64,
+    in_touch_at: Option<Elapsed>,
 }
 
 impl Detector {
@@ -76,17 +76,17 @@ impl Detector {
         Self {
             options,
             peers: BTreeMap::new(),
-            term: 0,
-            led_at: None,
+            latest_term: 0,
+            in_touch_at: None,
         }
     }
 
     /// A peer's beat arrived.
     pub fn beat(&mut self, from: NodeId, term: u64, leads: Leads, now: Elapsed) {
-        self.term = self.term.max(term);
+        self.latest_term = self.latest_term.max(term);
         // A leader of an earlier term was deposed, and may not know it yet.
-        if leads == Leads::Yes && term == self.term {
-            self.led_at = self.led_at.max(Some(now));
+        if leads == Leads::Yes && term == self.latest_term {
+            self.in_touch_at = self.in_touch_at.max(Some(now));
         }
         let pulse = self.pulse(from, now);
         pulse.heard_at = pulse.heard_at.max(now);
@@ -129,8 +129,8 @@ impl Detector {
 
     /// When a peer last said that it leads, in the latest term heard of by then; `None` when none ever did.
     #[must_use]
-    pub const fn led_at(&self) -> Option<Elapsed> {
-        self.led_at
+    pub const fn in_touch_at(&self) -> Option<Elapsed> {
+        self.in_touch_at
     }
 
     /// For how long a silent peer is not yet suspected.
@@ -239,15 +239,15 @@ mod tests {
     fn only_beats_of_a_leader_of_the_latest_term_are_word_of_the_group() {
         let mut detector = detector();
         detector.beat(1, 7, Leads::No, ms(10));
-        assert_eq!(detector.led_at(), None);
+        assert_eq!(detector.in_touch_at(), None);
         detector.beat(1, 7, Leads::Yes, ms(20));
         detector.answer(1, ms(25), ms(30));
-        assert_eq!(detector.led_at(), Some(ms(20)));
+        assert_eq!(detector.in_touch_at(), Some(ms(20)));
         detector.beat(2, 8, Leads::No, ms(40));
         detector.beat(1, 7, Leads::Yes, ms(50));
-        assert_eq!(detector.led_at(), Some(ms(20)));
+        assert_eq!(detector.in_touch_at(), Some(ms(20)));
         detector.beat(2, 8, Leads::Yes, ms(60));
-        assert_eq!(detector.led_at(), Some(ms(60)));
+        assert_eq!(detector.in_touch_at(), Some(ms(60)));
     }
 
     #[test]
