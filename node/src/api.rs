@@ -7,7 +7,7 @@ pub mod cluster;
 pub mod errors;
 pub mod format;
 mod incoming;
-mod meter;
+pub(crate) mod meter;
 pub mod parse;
 pub mod payments;
 pub mod readiness;

@@ -17,6 +17,7 @@ mod overrides;
 
 /// Everything a node is told.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// This node.
@@ -39,6 +40,7 @@ pub struct Config {
 
 /// `[node]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct NodeSection {
     /// Its number, from 1; never used again once removed.
@@ -51,6 +53,7 @@ pub struct NodeSection {
 
 /// `[cluster]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct ClusterSection {
     /// Its name, the same on every node.
@@ -61,6 +64,7 @@ pub struct ClusterSection {
 
 /// `[[cluster.members]]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct MemberSection {
     /// Its number.
@@ -75,6 +79,7 @@ pub struct MemberSection {
 
 /// `[listen]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct ListenSection {
     /// QUIC, for peers.
@@ -90,6 +95,7 @@ pub struct ListenSection {
 
 /// `[tls]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct TlsSection {
     /// The folder of `ca.pem`, `node-N.pem` and `node-N.key`.
@@ -98,6 +104,7 @@ pub struct TlsSection {
 
 /// `[raft]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct RaftSection {
     /// How often an idle leader beats, milliseconds.
@@ -126,6 +133,7 @@ impl Default for RaftSection {
 
 /// `[settlement]`
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub struct SettlementSection {
     /// Horizon's addresses, the preferred first.
@@ -152,6 +160,7 @@ pub struct SettlementSection {
 
 /// `[limits]`
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsSection {
     /// Commands admitted and not answered, at most.
@@ -311,5 +320,7 @@ pub fn keyring_passphrase() -> Option<String> {
     env::var(overrides::KEYRING_PASSPHRASE).ok()
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,14 @@
 //!
 //! `ingress` and `reads` implement it; the API, the ops endpoints and tests use nothing else.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use stellara_machine::command::Command;
-use stellara_machine::decision::Reply;
+use stellara_machine::decision::{Rejection, Reply};
 use stellara_machine::ids::Index;
 use stellara_proto::v1::peer;
+use stellara_raft_store::codec::rejection_to_proto;
 use stellara_raft_store::engine::Disk;
 use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_raft_store::view::View;
@@ -18,7 +20,7 @@ use thiserror::Error;
 pub enum Failure {
     /// Applied, and refused by the machine: nothing changed, on any node.
     #[error("rejected: {0:?}")]
-    Rejected(peer::Rejection),
+    Rejected(Rejected),
     /// A queue is full; nothing was proposed.
     #[error("too many requests are waiting; try again after {retry_after_ms} ms")]
     Overloaded {
@@ -42,14 +44,43 @@ pub enum Failure {
     },
 }
 
+/// A rejection, in the form in which this node has it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rejected {
+    /// This node's own machine rejected: the very value, with all that it holds.
+    Here(Rejection),
+    /// The leader's machine did, and the leader told it. The wire's form is kept: the machine's words are constants
+    /// of a release, and a leader of another release may reject for reasons that this one has no value for.
+    ByLeader(peer::Rejection),
+}
+
+impl Rejected {
+    /// What callers and peers are told.
+    #[must_use]
+    pub fn wire(&self) -> Cow<'_, peer::Rejection> {
+        match self {
+            Self::Here(rejection) => Cow::Owned(rejection_to_proto(rejection)),
+            Self::ByLeader(told) => Cow::Borrowed(told),
+        }
+    }
+}
+
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// Sees everything acknowledged before the read was asked.
     Linearizable,
-    /// What this node has.
+    /// What this node has applied.
     Stale {
-        /// Refuse when the node has not heard from a leader for longer than this, in milliseconds; 0 takes anything.
+        /// Refuse when this node last knew itself in touch with the group longer ago than this, in milliseconds; 0
+        /// takes anything.
+        ///
+        /// In touch means, on the leader: when it sent the latest message that a majority has answered. On any other
+        /// node: when the latest heartbeat arrived in which a peer said that it leads, in the latest term that
+        /// heartbeats have told of. So the bound is about silence, not about entries: a node in touch may still have
+        /// committed entries to receive or to apply, as many as its lag says; and a leader that lost its majority
+        /// counts as one for whoever still hears only it. An idle leader beats every `raft.heartbeat_ms`: a bound
+        /// below that and a round trip refuses healthy nodes.
         staleness_max_ms: u64,
     },
 }

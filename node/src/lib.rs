@@ -8,6 +8,8 @@ pub mod config;
 pub mod executor;
 pub mod gate;
 pub mod gateway;
+#[cfg(test)]
+mod golden;
 pub mod http;
 pub mod ingress;
 pub mod node;

@@ -209,18 +209,19 @@ impl<P: Ports> Node<P> {
             gate.clone(),
             options.ingress,
         );
-        let reads = Reads::open(
-            options.whoami.clone(),
-            raft.clone(),
-            store,
-            outer.link.clone(),
-            options.ingress.answer_within,
-        );
         let detector = DetectorOptions {
             beat_interval: Duration::from_millis(options.timers.heartbeat_ms),
             ..DetectorOptions::default()
         };
         let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
+        let reads = Reads::open(
+            options.whoami.clone(),
+            raft.clone(),
+            store,
+            outer.link.clone(),
+            Arc::clone(&heart),
+            options.ingress.answer_within,
+        );
         let snapshot_idle = options.raft_link.snapshot_idle;
         let node = Self {
             inner: Arc::new(Inner {

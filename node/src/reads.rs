@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
-use openraft_rt::AsyncRuntime;
+use openraft::{ReadPolicy, ServerState};
 use openraft_rt::watch::WatchReceiver as _;
+use openraft_rt::{AsyncRuntime, Instant as _};
 use stellara_machine::ids::Index;
 use stellara_proto::v1::peer;
 use stellara_raft_store::apply::{AppliedIndex, StateStore};
@@ -22,6 +22,7 @@ use crate::ingress::Group;
 use crate::ports::PeerLink;
 use crate::ports::peer_link::{LinkError, Peer};
 use crate::transport::client::PeerClient;
+use crate::transport::raft::Heart;
 
 /// Readers waiting for one round, at most.
 const WAITING_MAX: usize = 65_536;
@@ -48,6 +49,7 @@ struct Shared<R: AsyncRuntime + 'static, D: Disk, L> {
     raft: Group<R, D>,
     store: StateStore<R, D>,
     peers: PeerClient<L>,
+    heart: Arc<Heart<R, L>>,
     answer_within: Duration,
 }
 
@@ -69,6 +71,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Reads<R, D, L> {
         raft: Group<R, D>,
         store: StateStore<R, D>,
         link: L,
+        heart: Arc<Heart<R, L>>,
         answer_within: Duration,
     ) -> Self {
         let (rounds, waiting) = mpsc::channel(WAITING_MAX);
@@ -79,6 +82,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Reads<R, D, L> {
             raft,
             store,
             peers: PeerClient::new(link),
+            heart,
             answer_within,
         });
         drop(R::spawn(run_rounds(Arc::clone(&shared), waiting)));
@@ -118,14 +122,16 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Reads<R, D, L> {
         if staleness_max_ms == 0 {
             return Ok(());
         }
-        let metrics = self.shared.raft.server_metrics();
-        let leader = metrics.borrow_watched().current_leader;
-        if leader.is_some() {
-            return Ok(());
-        }
+        let silence = self.shared.silence();
+        let silent_ms = silence.map(|silence| u64::try_from(silence.as_millis()));
+        let silence = match silent_ms {
+            Some(Ok(silent_ms)) if silent_ms <= staleness_max_ms => return Ok(()),
+            Some(Ok(silent_ms)) => format!("for {silent_ms} ms"),
+            Some(Err(_)) | None => "since it started".to_owned(),
+        };
         Err(Failure::Unavailable {
             reason: format!(
-                "this node knows no leader: its state may be older than {staleness_max_ms} ms"
+                "this node was not in touch with a leader {silence}, expected at most {staleness_max_ms} ms"
             ),
         })
     }
@@ -190,10 +196,10 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Reads<R, D, L> {
             node_id: self.shared.node_id,
             region: self.shared.region.clone(),
             role: match metrics.state {
-                openraft::ServerState::Leader => Role::Leader,
-                openraft::ServerState::Candidate => Role::Candidate,
-                openraft::ServerState::Follower => Role::Follower,
-                openraft::ServerState::Learner | openraft::ServerState::Shutdown => Role::Learner,
+                ServerState::Leader => Role::Leader,
+                ServerState::Candidate => Role::Candidate,
+                ServerState::Follower => Role::Follower,
+                ServerState::Learner | ServerState::Shutdown => Role::Learner,
             },
             term: metrics.current_term,
             leader_id: metrics.current_leader,
@@ -229,6 +235,26 @@ async fn run_rounds<R, D, L>(
 }
 
 impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Shared<R, D, L> {
+    /// How long ago this node last knew itself in touch with the group, as [`Freshness::Stale`] defines it; `None`
+    /// when it has not been since it started.
+    fn silence(&self) -> Option<Duration> {
+        let now = self.heart.now();
+        let heard = self.heart.in_touch_at().map(|at| now.saturating_sub(at));
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader {
+            return heard;
+        }
+        let mut voters = metrics.membership_config.voter_ids();
+        if voters.next() == Some(self.node_id) && voters.next().is_none() {
+            // Its own word is the majority's.
+            return Some(Duration::ZERO);
+        }
+        let answered = metrics.last_quorum_acked.map(|at| at.elapsed());
+        // A new leader has heard the one before it and may not have been answered yet.
+        answered.into_iter().chain(heard).min()
+    }
+
     async fn fresh_index(&self) -> Result<Index, Failure> {
         if self.raft.is_leader() {
             return self.confirm().await;

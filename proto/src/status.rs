@@ -44,6 +44,24 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
     }
 }
 
+/// The HTTP status of an error, where it travels as problem+json (RFC 9457).
+#[must_use]
+pub const fn http_status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::InvalidField => 400,
+        ErrorCode::NotFound => 404,
+        ErrorCode::KeyReused
+        | ErrorCode::WrongStage
+        | ErrorCode::TreasuryUnknown
+        | ErrorCode::VersionConflict => 409,
+        ErrorCode::TooLarge => 413,
+        ErrorCode::Overloaded => 429,
+        ErrorCode::NoLeader | ErrorCode::Unavailable => 503,
+        ErrorCode::UnknownOutcome => 504,
+        ErrorCode::Unspecified | ErrorCode::Internal => 500,
+    }
+}
+
 /// A gRPC status with its detail packed in.
 #[must_use]
 pub fn to_status(message: &str, detail: &ErrorDetail) -> Status {

@@ -132,6 +132,11 @@ impl Cluster {
         &self.accounts
     }
 
+    /// The payment that showed the cluster to be at work.
+    pub const fn first(&self) -> &Meant {
+        &self.first
+    }
+
     /// The folder of everything.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -204,6 +209,26 @@ impl Cluster {
         self.nodes[node].is_some()
     }
 
+    /// The process of a node that runs.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process(&self, node: usize) -> &Process {
+        self.nodes[node].as_ref().expect("the node runs")
+    }
+
+    /// That every node that was started still runs, and that no task of it panicked.
+    ///
+    /// # Panics
+    /// When one does not, or did.
+    pub fn assert_well(&mut self) {
+        for process in self.nodes.iter_mut().flatten() {
+            assert_eq!(process.ended(), None, "{}", process.log_tail());
+            let log = process.log();
+            assert!(!log.contains("panicked"), "{log}");
+        }
+    }
+
     /// Starts a node, for the first time or again, without waiting for it.
     ///
     /// # Panics
@@ -256,8 +281,7 @@ impl Cluster {
     /// # Panics
     /// When it does not run.
     pub fn log(&self, node: usize) -> String {
-        let process = self.nodes[node].as_ref();
-        process.expect("the node runs").log()
+        self.process(node).log()
     }
 
     /// Waits until a node says that it is ready.

@@ -103,6 +103,27 @@ impl Process {
         log[start..].to_owned()
     }
 
+    /// The most memory that it held at a time since [`Process::forget_peak`], in bytes.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+        kib.map(|kib: u64| kib * 1_024)
+            .unwrap_or_else(|| panic!("{}: no VmHWM in {status:?}", self.name))
+    }
+
+    /// Counts the peak of its memory from now on (proc(5), `clear_refs`).
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn forget_peak(&self) {
+        let file = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(&file, "5").unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {

@@ -13,6 +13,8 @@ use super::format;
 use super::parse::Invalid;
 use crate::gateway::Failure;
 
+#[cfg(test)]
+mod reference;
 mod rejection;
 
 /// When to try again while no leader is known, in milliseconds: an election takes about that long.
@@ -134,7 +136,7 @@ fn of(code: ErrorCode) -> ErrorDetail {
 
 fn failure_detail(failure: &Failure) -> ErrorDetail {
     match failure {
-        Failure::Rejected(rejection) => rejection::detail(rejection),
+        Failure::Rejected(rejected) => rejection::detail(&rejected.wire()),
         Failure::Overloaded { retry_after_ms } => ErrorDetail {
             retry_after_ms: *retry_after_ms,
             ..of(ErrorCode::Overloaded)
@@ -157,7 +159,7 @@ fn failure_detail(failure: &Failure) -> ErrorDetail {
 
 fn failure_message(failure: &Failure) -> String {
     match failure {
-        Failure::Rejected(rejection) => rejection::message(rejection),
+        Failure::Rejected(rejected) => rejection::message(&rejected.wire()),
         Failure::Overloaded { .. }
         | Failure::NoLeader { .. }
         | Failure::Unknown

@@ -4,35 +4,55 @@
 
 use std::future::Future;
 
-use metrics::{counter, histogram};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use tokio::time::Instant;
 use tonic::{Code, Response, Status};
 
 use super::errors::ApiError;
 
+const CALLS: &str = "stellara_api_calls_total";
+const CALL_SECONDS: &str = "stellara_api_call_seconds";
+const TOO_LARGE: &str = "stellara_api_too_large_total";
+const PAYMENTS: &str = "stellara_api_payments_total";
+
+/// Says what each metric is, to whatever recorder is installed.
+pub(crate) fn describe() {
+    describe_counter!(CALLS, "calls answered, by method and gRPC code");
+    describe_histogram!(
+        CALL_SECONDS,
+        Unit::Seconds,
+        "time of a call, by method and gRPC code; of a stream, until it begins"
+    );
+    describe_counter!(
+        TOO_LARGE,
+        "messages over the limit, refused before they were read"
+    );
+    describe_counter!(PAYMENTS, "payments of calls with many, by their result");
+}
+
 /// Runs a handler and counts its call; for a stream, until the stream begins.
-pub(super) async fn call<T>(
+pub(crate) async fn call<T>(
     method: &'static str,
     handler: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<Response<T>, Status> {
     let started = Instant::now();
     let result = handler.await.map_err(Status::from);
     let code = name(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
-    counter!("stellara_api_calls_total", "method" => method, "code" => code).increment(1);
-    histogram!("stellara_api_call_seconds", "method" => method, "code" => code)
+    counter!(CALLS, "method" => method, "code" => code).increment(1);
+    histogram!(CALL_SECONDS, "method" => method, "code" => code)
         .record(started.elapsed().as_secs_f64());
     result.map(Response::new)
 }
 
 /// Counts a message refused before a handler saw it.
-pub(super) fn too_large() {
-    counter!("stellara_api_too_large_total").increment(1);
+pub(crate) fn too_large() {
+    counter!(TOO_LARGE).increment(1);
 }
 
 /// Counts payments by what became of them.
-pub(super) fn payments(accepted: u64, refused: u64) {
-    counter!("stellara_api_payments_total", "result" => "accepted").increment(accepted);
-    counter!("stellara_api_payments_total", "result" => "refused").increment(refused);
+pub(crate) fn payments(accepted: u64, refused: u64) {
+    counter!(PAYMENTS, "result" => "accepted").increment(accepted);
+    counter!(PAYMENTS, "result" => "refused").increment(refused);
 }
 
 /// gRPC's own name of a code.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::gauges;
 use crate::api::cluster::totals;
+use crate::api::meter;
 use crate::api::readiness::{self, NotReady};
 use crate::gateway::{ClusterView, Freshness, Gateway, Joining, Role, Suffrage};
 
@@ -66,9 +67,15 @@ pub struct Ops<G, A> {
 /// # Errors
 /// `FailedToSetGlobalRecorder` when it already does.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS_S)?
-        .install_recorder()
+    let handle = recorder()?.install_recorder()?;
+    meter::describe();
+    Ok(handle)
+}
+
+/// How metrics are kept.
+pub(super) fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    let times = Matcher::Suffix("_seconds".to_owned());
+    PrometheusBuilder::new().set_buckets_for_metric(times, &BUCKETS_S)
 }
 
 /// Serves the ops port until `stop` resolves.

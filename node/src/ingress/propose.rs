@@ -12,7 +12,7 @@ use stellara_raft_store::types::{EncodedEntry, NodeId, NodeInfo};
 use tokio::sync::mpsc;
 
 use super::{Answers, Origin, Pending, Shared, entry};
-use crate::gateway::Failure;
+use crate::gateway::{Failure, Rejected};
 use crate::ports::peer_link::{LinkError, Peer};
 use crate::ports::{Clock, PeerLink};
 
@@ -142,9 +142,7 @@ where
                 .0
                 .into_iter()
                 .map(|answer| {
-                    answer.map_err(|rejection| {
-                        Failure::Rejected(codec::rejection_to_proto(&rejection))
-                    })
+                    answer.map_err(|rejection| Failure::Rejected(Rejected::Here(rejection)))
                 })
                 .collect()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
@@ -264,7 +262,7 @@ fn answers_of(
                 codec::reply_from_proto(reply).map_err(|_| Failure::Unknown)
             }
             Some(peer::command_answer::Answer::Rejection(rejection)) => {
-                Err(Failure::Rejected(rejection))
+                Err(Failure::Rejected(Rejected::ByLeader(rejection)))
             }
             None => Err(Failure::Unknown),
         })

@@ -1,15 +1,13 @@
 //! The replicated machine as the executor sees it: proposals of this leader, and its own applied state.
 
 use stellara_machine::command::{Command, GroupKey, Policy, RecordAttempt};
-use stellara_machine::decision::{Account, Batch, Effect, Payment, Rejection, Reply};
-use stellara_machine::ids::{AccountId, AttemptNo, BatchId, Index, PaymentId};
-use stellara_machine::units::{AccountSequence, UnixMs};
-use stellara_proto::v1::peer;
-use stellara_proto::v1::peer::rejection::Kind;
+use stellara_machine::decision::{Account, Batch, Effect, Payment, Reply};
+use stellara_machine::ids::{AttemptNo, BatchId, Index, PaymentId};
+use stellara_machine::units::UnixMs;
 
 use super::{Node, Ports};
 use crate::executor::{Cluster, ProposeError, ReadError};
-use crate::gateway::Failure;
+use crate::gateway::{Failure, Rejected};
 use crate::ingress::Origin;
 
 /// The inner side of a node, for its executor.
@@ -107,69 +105,39 @@ impl<P: Ports> Cluster for Inside<P> {
 
 fn propose_error(failure: Failure) -> ProposeError {
     match failure {
-        Failure::Rejected(rejection) => {
-            rejection_of(&rejection).map_or(ProposeError::Unknown, ProposeError::Rejected)
+        Failure::Rejected(Rejected::Here(rejection)) => ProposeError::Rejected(rejection),
+        // Only a node that passed the command on is told so: another one leads.
+        Failure::Rejected(Rejected::ByLeader(_)) | Failure::NoLeader { .. } => {
+            ProposeError::NotLeader
         }
         Failure::Overloaded { .. } => ProposeError::Overloaded,
-        Failure::NoLeader { .. } => ProposeError::NotLeader,
         Failure::Unknown => ProposeError::Unknown,
         Failure::Unavailable { .. } => ProposeError::Stopped,
     }
 }
 
-/// The rejections that an executor's commands can meet, as the machine made them.
-fn rejection_of(rejection: &peer::Rejection) -> Option<Rejection> {
-    let account = || {
-        <[u8; 32]>::try_from(&rejection.account[..])
-            .ok()
-            .map(AccountId)
-    };
-    let attempt = || u16::try_from(rejection.id).ok().map(AttemptNo);
-    match rejection.kind() {
-        Kind::NotDue => Some(Rejection::NotDue),
-        Kind::NoFreeChannel => Some(Rejection::NoFreeChannel),
-        Kind::BatchesFull => Some(Rejection::BatchesFull {
-            limit: rejection.id,
-        }),
-        Kind::BatchUnknown => Some(Rejection::BatchUnknown {
-            batch: BatchId(rejection.id),
-        }),
-        Kind::AttemptOutOfOrder => Some(Rejection::AttemptOutOfOrder {
-            expected: attempt()?,
-        }),
-        Kind::SequenceMismatch => Some(Rejection::SequenceMismatch {
-            channel: account()?,
-            sequence: AccountSequence(rejection.number),
-        }),
-        Kind::EarlierAttemptLive => Some(Rejection::EarlierAttemptLive {
-            attempt: attempt()?,
-        }),
-        Kind::AttemptsFull => Some(Rejection::AttemptsFull {
-            limit: u16::try_from(rejection.id).ok()?,
-        }),
-        Kind::ChannelLent => Some(Rejection::ChannelLent {
-            batch: BatchId(rejection.id),
-        }),
-        Kind::AccountsFull => Some(Rejection::AccountsFull {
-            limit: rejection.id,
-        }),
-        Kind::PolicyVersion => Some(Rejection::PolicyVersion {
-            actual: rejection.id,
-        }),
-        // The role is not carried: an executor only needs to know that it cannot register.
-        Kind::RoleConflict => Some(Rejection::RoleConflict {
-            role: stellara_machine::command::AccountRole::Treasury,
-        }),
-        Kind::Field => Some(Rejection::Field {
-            field: "command",
-            value: rejection.value.clone(),
-            expected: "a command within the machine's limits",
-        }),
-        Kind::KeyReused
-        | Kind::TreasuryUnknown
-        | Kind::QueueFull
-        | Kind::PaymentUnknown
-        | Kind::PaymentNotQueued
-        | Kind::Unspecified => None,
+#[cfg(test)]
+mod tests {
+    use stellara_machine::command::AccountRole;
+    use stellara_machine::decision::Rejection;
+
+    use super::{Failure, ProposeError, Rejected, propose_error};
+
+    #[test]
+    fn the_executor_sees_the_machine_s_own_rejection() {
+        let rejections = [
+            Rejection::RoleConflict {
+                role: AccountRole::Channel,
+            },
+            Rejection::Field {
+                field: "attempt.envelope",
+                value: "70000 bytes".to_owned(),
+                expected: "at most 65536 bytes",
+            },
+        ];
+        for rejection in rejections {
+            let failure = Failure::Rejected(Rejected::Here(rejection.clone()));
+            assert_eq!(propose_error(failure), ProposeError::Rejected(rejection));
+        }
     }
 }

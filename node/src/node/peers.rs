@@ -114,8 +114,8 @@ impl<P: Ports> ClusterService for PeerDoor<P> {
                     Ok(reply) => peer::command_answer::Answer::Reply(
                         stellara_raft_store::codec::reply_to_proto(&reply),
                     ),
-                    Err(Failure::Rejected(rejection)) => {
-                        peer::command_answer::Answer::Rejection(rejection)
+                    Err(Failure::Rejected(rejected)) => {
+                        peer::command_answer::Answer::Rejection(rejected.wire().into_owned())
                     }
                     Err(_) => return peer::CommandAnswer { answer: None },
                 };

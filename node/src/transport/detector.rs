@@ -64,6 +64,9 @@ pub enum Leads {
 pub struct Detector {
     options: DetectorOptions,
     peers: BTreeMap<NodeId, PeerPulse>,
+    /// The latest term that a beat told of, and when a leader of it was last heard.
+    latest_term: u64,
+    in_touch_at: Option<Elapsed>,
 }
 
 impl Detector {
@@ -73,11 +76,18 @@ impl Detector {
         Self {
             options,
             peers: BTreeMap::new(),
+            latest_term: 0,
+            in_touch_at: None,
         }
     }
 
     /// A peer's beat arrived.
     pub fn beat(&mut self, from: NodeId, term: u64, leads: Leads, now: Elapsed) {
+        self.latest_term = self.latest_term.max(term);
+        // A leader of an earlier term was deposed, and may not know it yet.
+        if leads == Leads::Yes && term == self.latest_term {
+            self.in_touch_at = self.in_touch_at.max(Some(now));
+        }
         let pulse = self.pulse(from, now);
         pulse.heard_at = pulse.heard_at.max(now);
         // Datagrams overtake each other: an older term says nothing new about who leads.
@@ -115,6 +125,12 @@ impl Detector {
     #[must_use]
     pub fn peer(&self, node_id: NodeId) -> Option<&PeerPulse> {
         self.peers.get(&node_id)
+    }
+
+    /// When a peer last said that it leads, in the latest term heard of by then; `None` when none ever did.
+    #[must_use]
+    pub const fn in_touch_at(&self) -> Option<Elapsed> {
+        self.in_touch_at
     }
 
     /// For how long a silent peer is not yet suspected.
@@ -217,6 +233,21 @@ mod tests {
         detector.beat(1, 7, Leads::Yes, ms(11));
         let pulse = detector.peer(1).unwrap();
         assert_eq!((pulse.term, pulse.leads), (8, Leads::No));
+    }
+
+    #[test]
+    fn only_beats_of_a_leader_of_the_latest_term_are_word_of_the_group() {
+        let mut detector = detector();
+        detector.beat(1, 7, Leads::No, ms(10));
+        assert_eq!(detector.in_touch_at(), None);
+        detector.beat(1, 7, Leads::Yes, ms(20));
+        detector.answer(1, ms(25), ms(30));
+        assert_eq!(detector.in_touch_at(), Some(ms(20)));
+        detector.beat(2, 8, Leads::No, ms(40));
+        detector.beat(1, 7, Leads::Yes, ms(50));
+        assert_eq!(detector.in_touch_at(), Some(ms(20)));
+        detector.beat(2, 8, Leads::Yes, ms(60));
+        assert_eq!(detector.in_touch_at(), Some(ms(60)));
     }
 
     #[test]

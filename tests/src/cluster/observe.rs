@@ -1,5 +1,7 @@
 //! What a cluster says of itself, node by node, and what its ledger says of it.
 
+use std::cell::Cell;
+
 use stellara_client::api::ClusterStatus;
 use stellara_client::{Client, Discovery};
 
@@ -11,6 +13,8 @@ use crate::wait::until;
 const LEADER_MS_MAX: u64 = 30_000;
 const LEVEL_MS_MAX: u64 = 60_000;
 const SETTLED_MS_MAX: u64 = 120_000;
+/// Looks in a row that must find the same before a cluster counts as still.
+const STILL_LOOKS: u32 = 25;
 
 /// What held in the end.
 #[derive(Debug)]
@@ -87,6 +91,25 @@ impl Cluster {
                 assert_eq!(status.digest, first.digest, "node {node} at index {index}");
             }
             Some(first.digest_index)
+        })
+        .await
+    }
+
+    /// Waits until the nodes are level and nothing moves any more; answers what they agree on.
+    ///
+    /// # Panics
+    /// As [`Cluster::await_level`], and when the cluster never comes to rest.
+    pub async fn await_still(&self) -> ClusterStatus {
+        let seen = Cell::new((0, 0));
+        until("nothing moves any more", LEVEL_MS_MAX, || async {
+            let index = self.await_level().await;
+            let (last, looks) = seen.get();
+            let looks = if index == last { looks + 1 } else { 0 };
+            seen.set((index, looks));
+            if looks < STILL_LOOKS {
+                return None;
+            }
+            self.status(self.running().next()?).await
         })
         .await
     }

@@ -32,6 +32,9 @@ async fn garbage_stops_nobody() {
             assert!(!cluster.log(node).contains("panicked"));
         }
         cluster.check(&meant).await;
+        let totals = cluster.status(0).await.and_then(|status| status.totals);
+        // The three, and the one that showed the cluster to be at work.
+        assert_eq!(totals.map(|totals| totals.submitted), Some(4));
     })
     .await;
 }

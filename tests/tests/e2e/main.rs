@@ -1,6 +1,7 @@
 //! Whole processes: a ledger and three nodes, broken in every way that a machine breaks. Clusters
 //! run one after the other, whatever the test runner does.
 
+mod bad_input;
 mod bad_start;
 mod failover;
 mod full_disk;

@@ -6,9 +6,11 @@
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
+use futures_util::{Stream, TryStreamExt};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::Value;
+use stellara_client::ClientError;
 
 use crate::args::Output;
 use crate::failure::Failure;
@@ -63,6 +65,9 @@ pub fn print_fields(fields: &[(&str, String)]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Items of one page, at most (the contract's limit).
+pub const PAGE_ITEMS_MAX: u32 = 500;
+
 /// A list that is printed as it is read.
 pub struct List {
     output: Output,
@@ -113,6 +118,32 @@ impl List {
             }
         }
         Ok(())
+    }
+
+    /// One page, and where the list goes on.
+    pub fn print_page<M: Message>(
+        mut self,
+        items: &[M],
+        row: fn(&M) -> Vec<String>,
+        next_cursor: &str,
+    ) -> Result<(), Failure> {
+        for item in items {
+            self.item(item, row(item))?;
+        }
+        self.finish(next_cursor)
+    }
+
+    /// Everything, printed as the pages come in.
+    pub async fn print_all<M: Message>(
+        mut self,
+        items: impl Stream<Item = Result<M, ClientError>>,
+        row: fn(&M) -> Vec<String>,
+    ) -> Result<(), Failure> {
+        let mut items = std::pin::pin!(items);
+        while let Some(item) = items.try_next().await? {
+            self.item(&item, row(&item))?;
+        }
+        self.finish("")
     }
 
     /// The end of the list; `next_cursor` is where it would go on, empty when it is whole.

@@ -16,13 +16,15 @@ use stellara_machine::step::step;
 use stellara_machine::units::{AccountSequence, UnixMs};
 use stellara_proto::v1::log;
 use stellara_raft_store::apply::StateStore;
-use stellara_raft_store::codec::{command_to_proto, rejection_to_proto};
+use stellara_raft_store::codec::command_to_proto;
 use stellara_raft_store::engine::memory::{Faults, MemoryDisk};
 use stellara_raft_store::types::{EncodedEntry, Entry, NodeInfo, Types, log_id};
 use stellara_raft_store::view::View;
 use tokio::sync::watch;
 
-use crate::gateway::{ClusterView, Failure, Freshness, Gateway, MemberView, Role, Suffrage};
+use crate::gateway::{
+    ClusterView, Failure, Freshness, Gateway, MemberView, Rejected, Role, Suffrage,
+};
 
 /// The treasury that every fake cluster knows.
 pub const TREASURY: AccountId = AccountId([7; 32]);
@@ -153,7 +155,7 @@ impl Fake {
         self.applied.send_replace(twin.index);
         let replies = outcome.replies.into_iter();
         replies
-            .map(|reply| reply.map_err(|why| Failure::Rejected(rejection_to_proto(&why))))
+            .map(|reply| reply.map_err(|why| Failure::Rejected(Rejected::Here(why))))
             .collect()
     }
 }

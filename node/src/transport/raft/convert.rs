@@ -3,7 +3,7 @@
 //! Both directions are lossless; what a peer sends is checked field by field before openraft sees it, because
 //! openraft asserts what it takes for granted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use openraft::EntryPayload;
 use openraft::raft::{
@@ -12,10 +12,10 @@ use openraft::raft::{
 };
 use openraft_rt::AsyncRuntime;
 use stellara_proto::v1::peer;
+use stellara_raft_store::codec::{DecodeError, membership_from_proto, membership_to_proto};
 use stellara_raft_store::engine::CheckpointFile;
 use stellara_raft_store::types::{
-    EncodedEntry, Entry, LogId, Membership, NodeInfo, SnapshotMeta, StoredMembership, Types, Vote,
-    log_id, term_of, vote,
+    EncodedEntry, Entry, LogId, SnapshotMeta, StoredMembership, Types, Vote, log_id, term_of, vote,
 };
 use thiserror::Error;
 
@@ -38,6 +38,9 @@ pub enum ConvertError {
         /// What it may hold.
         expected: &'static str,
     },
+    /// A part that the log shares with the wire is not what the codec takes.
+    #[error(transparent)]
+    Codec(#[from] DecodeError),
 }
 
 const fn missing(field: &'static str) -> ConvertError {
@@ -78,58 +81,6 @@ pub fn log_id_from_wire(wire: peer::LogId) -> LogId {
     log_id(wire.term, wire.index)
 }
 
-/// A membership for the wire.
-#[must_use]
-pub fn membership_to_wire(membership: &Membership) -> peer::Membership {
-    peer::Membership {
-        configs: membership
-            .get_joint_config()
-            .iter()
-            .map(|set| peer::NodeSet {
-                node_ids: set.iter().copied().collect(),
-            })
-            .collect(),
-        nodes: membership
-            .nodes()
-            .map(|(node_id, info)| peer::Node {
-                node_id: *node_id,
-                region: info.region.clone(),
-                peer_address: info.peer_address.clone(),
-                public_address: info.public_address.clone(),
-            })
-            .collect(),
-    }
-}
-
-/// A membership from the wire.
-///
-/// # Errors
-/// `Invalid` when a voter is not among the nodes, or a set is empty.
-pub fn membership_from_wire(wire: peer::Membership) -> Result<Membership, ConvertError> {
-    let configs: Vec<BTreeSet<u64>> = wire
-        .configs
-        .into_iter()
-        .map(|set| set.node_ids.into_iter().collect())
-        .collect();
-    let nodes: BTreeMap<u64, NodeInfo> = wire
-        .nodes
-        .into_iter()
-        .map(|node| {
-            let info = NodeInfo {
-                region: node.region,
-                peer_address: node.peer_address,
-                public_address: node.public_address,
-            };
-            (node.node_id, info)
-        })
-        .collect();
-    Membership::new(configs, nodes).map_err(|error| ConvertError::Invalid {
-        field: "membership",
-        value: error.to_string(),
-        expected: "sets of voters, each among the nodes",
-    })
-}
-
 /// An entry for the wire; the payload's bytes are shared, not copied.
 #[must_use]
 pub fn entry_to_wire(entry: &Entry) -> peer::Entry {
@@ -137,7 +88,7 @@ pub fn entry_to_wire(entry: &Entry) -> peer::Entry {
         EntryPayload::Blank => peer::entry::Payload::Blank(true),
         EntryPayload::Normal(EncodedEntry(bytes)) => peer::entry::Payload::Normal(bytes.clone()),
         EntryPayload::Membership(membership) => {
-            peer::entry::Payload::Membership(membership_to_wire(membership))
+            peer::entry::Payload::Membership(membership_to_proto(membership))
         }
     };
     peer::Entry {
@@ -156,7 +107,7 @@ pub fn entry_from_wire(wire: peer::Entry) -> Result<Entry, ConvertError> {
         peer::entry::Payload::Blank(_) => EntryPayload::Blank,
         peer::entry::Payload::Normal(bytes) => EntryPayload::Normal(EncodedEntry(bytes)),
         peer::entry::Payload::Membership(membership) => {
-            EntryPayload::Membership(membership_from_wire(membership)?)
+            EntryPayload::Membership(membership_from_proto(membership)?)
         }
     };
     Ok(Entry {
@@ -405,7 +356,7 @@ pub fn snapshot_to_wire(
         vote: Some(vote_to_wire(vote)),
         last_log_id: meta.last_log_id.as_ref().map(log_id_to_wire),
         membership_log_id: meta.last_membership.log_id().as_ref().map(log_id_to_wire),
-        membership: Some(membership_to_wire(meta.last_membership.membership())),
+        membership: Some(membership_to_proto(meta.last_membership.membership())),
         files: files
             .iter()
             .map(|file| peer::SnapshotFile {
@@ -425,7 +376,7 @@ pub fn snapshot_from_wire(
     wire: peer::SnapshotBegin,
 ) -> Result<(Vote, SnapshotMeta, Vec<CheckpointFile>), ConvertError> {
     let vote = vote_from_wire(wire.vote)?;
-    let membership = membership_from_wire(wire.membership.ok_or(missing("membership"))?)?;
+    let membership = membership_from_proto(wire.membership.ok_or(missing("membership"))?)?;
     let meta = SnapshotMeta {
         last_log_id: wire.last_log_id.map(log_id_from_wire),
         last_membership: StoredMembership::new(

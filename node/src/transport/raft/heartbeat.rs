@@ -61,6 +61,11 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
         self.with_detector(|detector| detector.peer(node_id).copied())
     }
 
+    /// When a peer last said that it leads, on the clock of [`Heart::now`]; see [`Detector::in_touch_at`].
+    pub fn in_touch_at(&self) -> Option<Duration> {
+        self.with_detector(|detector| detector.in_touch_at())
+    }
+
     /// The time since this heart was made, on the clock of [`PeerPulse::heard_at`].
     pub fn now(&self) -> Duration {
         self.started.elapsed()

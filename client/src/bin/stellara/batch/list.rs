@@ -1,12 +1,11 @@
 //! `stellara batch list`.
 
 use clap::Args;
-use futures_util::TryStreamExt;
 use stellara_client::api::{Batch, ListBatchesRequest};
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output::{self, ledger, or_dash, word};
+use crate::output::{self, PAGE_ITEMS_MAX, ledger, or_dash, word};
 use crate::time::utc;
 
 const COLUMNS: &[&str] = &[
@@ -39,20 +38,13 @@ impl List {
             cursor: self.cursor,
             ..ListBatchesRequest::default()
         };
-        let mut list = output::List::new(global.output, ("Batch", "batches"), COLUMNS);
-        if !self.all {
-            let page = client.list_batches(&request).await?;
-            for batch in &page.batches {
-                list.item(batch, row(batch))?;
-            }
-            return list.finish(&page.next_cursor);
+        let list = output::List::new(global.output, ("Batch", "batches"), COLUMNS);
+        if self.all {
+            request.page_size = PAGE_ITEMS_MAX;
+            return list.print_all(client.batches(request), row).await;
         }
-        request.page_size = 500;
-        let mut batches = std::pin::pin!(client.batches(request));
-        while let Some(batch) = batches.try_next().await? {
-            list.item(&batch, row(&batch))?;
-        }
-        list.finish("")
+        let page = client.list_batches(&request).await?;
+        list.print_page(&page.batches, row, &page.next_cursor)
     }
 }
 

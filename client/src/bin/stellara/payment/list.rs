@@ -1,12 +1,11 @@
 //! `stellara payment list`.
 
 use clap::{Args, ValueEnum};
-use futures_util::TryStreamExt;
 use stellara_client::api::{ListPaymentsRequest, Payment, PaymentStage};
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output::{self, ledger, or_dash};
+use crate::output::{self, PAGE_ITEMS_MAX, ledger, or_dash};
 use crate::payment::record;
 use crate::time::utc;
 
@@ -69,20 +68,13 @@ impl List {
                 .map_or(0, |stage| PaymentStage::from(stage).into()),
             ..ListPaymentsRequest::default()
         };
-        let mut list = output::List::new(global.output, ("Payment", "payments"), COLUMNS);
-        if !self.all {
-            let page = client.list_payments(&request).await?;
-            for payment in &page.payments {
-                list.item(payment, row(payment))?;
-            }
-            return list.finish(&page.next_cursor);
+        let list = output::List::new(global.output, ("Payment", "payments"), COLUMNS);
+        if self.all {
+            request.page_size = PAGE_ITEMS_MAX;
+            return list.print_all(client.payments(request), row).await;
         }
-        request.page_size = 500;
-        let mut payments = std::pin::pin!(client.payments(request));
-        while let Some(payment) = payments.try_next().await? {
-            list.item(&payment, row(&payment))?;
-        }
-        list.finish("")
+        let page = client.list_payments(&request).await?;
+        list.print_page(&page.payments, row, &page.next_cursor)
     }
 }
 
