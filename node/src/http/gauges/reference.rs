@@ -49,6 +49,7 @@ fn state() -> String {
         applied_index: 1,
         members: vec![member],
         read_only_reason: None,
+        joining: None,
     };
     render(&cluster, &Totals::default())
 }
