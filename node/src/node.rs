@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::{Config, Raft, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, SnapshotPolicy};
 use openraft_rt::AsyncRuntime;
 use openraft_rt::watch::WatchReceiver as _;
 use stellara_machine::command::Command;
@@ -32,6 +32,7 @@ use crate::transport::raft::{Heart, RaftFactory, RaftLinkOptions, RaftService};
 
 mod inside;
 mod peers;
+mod suspicion;
 mod term;
 
 pub use peers::PeerDoor;
@@ -73,6 +74,18 @@ pub struct Timers {
     pub election_timeout_min_ms: u64,
     /// The most it waits; also the leader's lease.
     pub election_timeout_max_ms: u64,
+}
+
+impl Timers {
+    /// When a silent leader is suspected.
+    fn detector(&self) -> DetectorOptions {
+        let ms = Duration::from_millis;
+        DetectorOptions::for_timers(
+            ms(self.heartbeat_ms),
+            ms(self.election_timeout_min_ms),
+            ms(self.election_timeout_max_ms),
+        )
+    }
 }
 
 /// What a node is told, already validated.
@@ -204,10 +217,7 @@ impl<P: Ports> Node<P> {
             outer.link.clone(),
             options.ingress.answer_within,
         );
-        let detector = DetectorOptions {
-            beat_interval: Duration::from_millis(options.timers.heartbeat_ms),
-            ..DetectorOptions::default()
-        };
+        let detector = options.timers.detector();
         let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
         let snapshot_idle = options.raft_link.snapshot_idle;
         let node = Self {
@@ -219,6 +229,8 @@ impl<P: Ports> Node<P> {
                 options,
             }),
         };
+        let watching = suspicion::watch(raft.clone(), Arc::clone(&heart));
+        drop(P::Runtime::spawn(watching));
         let door = PeerDoor::new(&node);
         let handler = RaftService::new(raft, heart, outer.disk, door, snapshot_idle)?;
         if let Some(outside) = outer.settlement {
@@ -370,12 +382,6 @@ impl<P: Ports> Node<P> {
         let metrics = self.inner.raft.metrics();
         let running = metrics.borrow_watched().running_state.clone();
         running.map_or_else(|fatal| fatal.to_string(), |()| "raft ended".to_owned())
-    }
-
-    fn leads(&self) -> Option<u64> {
-        let metrics = self.inner.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        (metrics.state == ServerState::Leader).then_some(metrics.vote.leader_id.term)
     }
 }
 

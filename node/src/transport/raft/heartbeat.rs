@@ -34,8 +34,9 @@ pub struct Heart<R: AsyncRuntime + 'static, L> {
     node_id: NodeId,
     link: L,
     started: R::Instant,
-    interval: Duration,
+    options: DetectorOptions,
     detector: Mutex<Detector>,
+    withdrawn: Mutex<Option<(NodeId, u64)>>,
 }
 
 impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
@@ -45,15 +46,48 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             node_id,
             link,
             started: R::Instant::now(),
-            interval: options.beat_interval,
+            options,
             detector: Mutex::new(Detector::new(options)),
+            withdrawn: Mutex::new(None),
         }
+    }
+
+    /// When a silent peer is suspected, and how often a leader beats.
+    pub const fn options(&self) -> &DetectorOptions {
+        &self.options
     }
 
     /// Whether the leader has been silent for too long: time for an early election.
     pub fn suspects(&self, leader: NodeId) -> bool {
         let now = self.started.elapsed();
         self.with_detector(|detector| detector.suspects(leader, now))
+    }
+
+    /// For how long the leader may be silent.
+    pub fn patience(&self, leader: NodeId) -> Duration {
+        self.with_detector(|detector| detector.patience(leader))
+    }
+
+    /// This node has withdrawn the lease that it gave to `leader` for `term`.
+    pub fn withdraw(&self, leader: NodeId, term: u64) {
+        *self.withdrawn.lock().expect("no holder panics") = Some((leader, term));
+    }
+
+    /// Whether this node has withdrawn the lease of `leader` for `term`, and yet hears it lead as if nothing had been:
+    /// then the lease is to be honoured after all. Raft itself has no way to give it back within the term.
+    pub fn hears_again(&self, leader: NodeId, term: u64) -> bool {
+        let withdrawn = *self.withdrawn.lock().expect("no holder panics");
+        if withdrawn != Some((leader, term)) {
+            return false;
+        }
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.protects(leader, now))
+    }
+
+    /// A leader's append arrived.
+    pub fn append(&self, from: NodeId) {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.append(from, now));
     }
 
     /// What is known of a peer.
@@ -80,7 +114,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
                     self.beat_once(&view);
                 }
                 count = count.wrapping_add(1);
-                R::sleep(self.interval).await;
+                R::sleep(self.options.beat_interval).await;
             }
         };
         R::select2(stop, beating).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, VoteResponse};
 use openraft::storage::RaftStateMachine;
 use openraft::{Raft, ServerState};
 use openraft_rt::AsyncRuntime;
@@ -137,12 +137,26 @@ where
     async fn serve_vote(&self, from: &PeerIdentity, request: Bytes) -> Result<Bytes, ServiceError> {
         let (request, round) = vote_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
+        if round == VoteRound::PreVote && self.honours_its_leader() {
+            let refused = VoteResponse::<Types<R>>::new(self.own_vote(), None, false);
+            return Ok(vote_response_to_wire(&refused).encode_to_vec().into());
+        }
         let response = match round {
             VoteRound::Vote => self.raft.vote(request).await,
             VoteRound::PreVote => self.raft.pre_vote(request).await,
         };
         let response = response.map_err(unavailable)?;
         Ok(vote_response_to_wire(&response).encode_to_vec().into())
+    }
+
+    // A wrong suspicion took the lease from a healthy leader for the rest of its term: while it is heard, this node
+    // answers as it would have with the lease.
+    fn honours_its_leader(&self) -> bool {
+        let vote = self.own_vote();
+        vote.committed
+            && self
+                .heart
+                .hears_again(vote.leader_id.voted_for, vote.leader_id.term)
     }
 
     async fn serve_append_call(
@@ -152,6 +166,7 @@ where
     ) -> Result<Bytes, ServiceError> {
         let request = append_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
+        self.heart.append(from.node_id);
         let response = self
             .raft
             .append_entries(request)
@@ -185,7 +200,9 @@ where
         mut tx: impl FrameTx,
         rx: impl FrameRx,
     ) {
-        let input = append_requests::<R>(from.clone(), rx);
+        let heart = Arc::clone(&self.heart);
+        let leader = from.node_id;
+        let input = append_requests::<R>(from.clone(), rx).inspect(move |_| heart.append(leader));
         let mut results = std::pin::pin!(self.raft.stream_append(Box::pin(input)));
         while let Some(result) = results.next().await {
             let result = match result {
