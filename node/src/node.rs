@@ -229,7 +229,7 @@ impl<P: Ports> Node<P> {
                 options,
             }),
         };
-        let watching = suspicion::watch(raft.clone(), Arc::clone(&heart));
+        let watching = suspicion::watch(raft.clone(), Arc::clone(&heart), node.gate());
         drop(P::Runtime::spawn(watching));
         let door = PeerDoor::new(&node);
         let handler = RaftService::new(raft, heart, outer.disk, door, snapshot_idle)?;

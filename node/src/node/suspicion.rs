@@ -1,5 +1,4 @@
-//! Acts on the failure detector: a voter that suspects its leader withdraws the lease it gave and stands for election
-//! early; a leader that hears a silent peer again ends the pause before it replicates to it.
+//! Acts on the failure detector: a voter that suspects its leader stands for election early, when it is its turn; a leader that hears a silent peer again ends the pause before it replicates to it.
 //!
 //! A suspicion decides nothing: the pre-vote still asks a majority, and each voter answers for itself. Voters call in
 //! turn, so that two do not split the vote. The arithmetic is in `docs/operations/timing.md`.
@@ -8,15 +7,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::raft::TransferLeaderRequest;
 use openraft_rt::watch::WatchReceiver as _;
 use openraft_rt::{AsyncRuntime, Select2};
 use stellara_raft_store::engine::Disk;
 use stellara_raft_store::types::{NodeId, Vote};
 
+use crate::gate::Gate;
 use crate::ingress::Group;
 use crate::ports::PeerLink;
-use crate::transport::raft::Heart;
+use crate::transport::raft::{Heart, withdraw_lease};
 
 /// Looks at the leader no more and no less often than this.
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(5);
@@ -26,8 +25,8 @@ const CALL_COST: Duration = Duration::from_millis(20);
 /// Calls of one voter in one suspicion; then the election timeout takes over.
 const CALLS_MAX: u32 = 3;
 
-/// Suspicion and relief, until the group ends.
-pub(super) async fn watch<R, D, L>(raft: Group<R, D>, heart: Arc<Heart<R, L>>)
+/// Suspicion and relief, until the group ends. A node whose gate is closed suspects, and does not stand.
+pub(super) async fn watch<R, D, L>(raft: Group<R, D>, heart: Arc<Heart<R, L>>, gate: Gate)
 where
     R: AsyncRuntime + 'static,
     D: Disk,
@@ -42,6 +41,7 @@ where
         silent: BTreeSet::new(),
         raft,
         heart,
+        gate,
     };
     let mut metrics = watch.raft.server_metrics();
     loop {
@@ -77,6 +77,7 @@ struct Doubt {
 struct Watch<R: AsyncRuntime + 'static, D: Disk, L> {
     raft: Group<R, D>,
     heart: Arc<Heart<R, L>>,
+    gate: Gate,
     every: Duration,
     late: Duration,
     looked_at: Duration,
@@ -128,47 +129,45 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             self.doubt = None;
             return;
         }
+        if known.is_none() {
+            let patience_ms = u64::try_from(self.heart.patience(leader).as_millis()).unwrap_or(0);
+            tracing::warn!(leader, term, patience_ms, "the leader is silent: suspected");
+        }
         let mut doubt = known.unwrap_or(Doubt {
             leader,
             term,
             since: now,
             calls: 0,
         });
-        if known.is_none() {
-            self.withdraw(leader, place.vote).await;
-        }
         let turns = Turns {
             first: self.every,
             stagger: self.stagger(leader, place),
             ..Turns::of(leader, place)
         };
-        if doubt.calls < CALLS_MAX && now.saturating_sub(doubt.since) >= turns.due(doubt.calls) {
+        let due = now.saturating_sub(doubt.since) >= turns.due(doubt.calls);
+        if due && doubt.calls < CALLS_MAX && self.gate.reason().is_none() {
             doubt.calls += 1;
-            tracing::info!(
-                leader,
-                term,
-                call = doubt.calls,
-                "stands for election before the timeout"
-            );
-            self.call().await;
+            self.call(doubt, place.vote, turns.stagger).await;
         }
         self.doubt = Some(doubt);
     }
 
-    /// Takes back the lease that Raft gave the leader: openraft refuses a pre-vote within it, one's own and others'.
-    /// Handing leadership to somebody else is the one way to say so; the vote must still be the leader's.
-    async fn withdraw(&self, leader: NodeId, vote: Vote) {
-        let term = vote.leader_id.term;
-        let patience_ms = u64::try_from(self.heart.patience(leader).as_millis()).unwrap_or(0);
-        tracing::warn!(leader, term, patience_ms, "the leader is silent: suspected");
-        self.heart.withdraw(leader, term);
-        let request = TransferLeaderRequest::new(vote, leader, None);
-        if let Err(fatal) = self.raft.handle_transfer_leader(request).await {
-            tracing::debug!(%fatal, "raft has ended");
-        }
-    }
-
-    async fn call(&self) {
+    async fn call(&self, doubt: Doubt, vote: Vote, limit: Duration) {
+        let Doubt {
+            leader,
+            term,
+            calls,
+            ..
+        } = doubt;
+        tracing::info!(
+            leader,
+            term,
+            calls,
+            "stands for election before the timeout"
+        );
+        // Not before its turn: without the lease openraft's own timer is over at once, and two would stand together.
+        withdraw_lease(&self.raft, &self.heart, vote).await;
+        self.heart.take_turn(limit);
         if let Err(fatal) = self.raft.trigger().elect(true).await {
             tracing::debug!(%fatal, "raft has ended");
         }

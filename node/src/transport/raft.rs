@@ -19,6 +19,7 @@ use crate::ports::peer_link::{Peer, PeerLink};
 pub mod convert;
 pub mod heartbeat;
 mod kind;
+mod lease;
 pub mod peer;
 mod pipeline;
 mod receive;
@@ -27,6 +28,7 @@ pub mod service;
 mod split;
 
 pub use heartbeat::Heart;
+pub use lease::withdraw_lease;
 pub use peer::RaftPeer;
 pub use service::{ClusterService, RaftService};
 

@@ -37,6 +37,7 @@ pub struct Heart<R: AsyncRuntime + 'static, L> {
     options: DetectorOptions,
     detector: Mutex<Detector>,
     withdrawn: Mutex<Option<(NodeId, u64)>>,
+    turn_until: Mutex<Option<Duration>>,
 }
 
 impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
@@ -49,6 +50,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             options,
             detector: Mutex::new(Detector::new(options)),
             withdrawn: Mutex::new(None),
+            turn_until: Mutex::new(None),
         }
     }
 
@@ -71,6 +73,18 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
     /// This node has withdrawn the lease that it gave to `leader` for `term`.
     pub fn withdraw(&self, leader: NodeId, term: u64) {
         *self.withdrawn.lock().expect("no holder panics") = Some((leader, term));
+    }
+
+    /// This node calls for an election, and grants no other a pre-vote for as long as its own may take.
+    pub fn take_turn(&self, limit: Duration) {
+        let until = self.started.elapsed() + limit;
+        *self.turn_until.lock().expect("no holder panics") = Some(until);
+    }
+
+    /// Whether this node's call is under way.
+    pub fn has_turn(&self) -> bool {
+        let until = *self.turn_until.lock().expect("no holder panics");
+        until.is_some_and(|until| self.started.elapsed() < until)
     }
 
     /// Whether this node has withdrawn the lease of `leader` for `term`, and yet hears it lead as if nothing had been:

@@ -27,6 +27,7 @@ use super::convert::{
 };
 use super::heartbeat::{BeatView, Heart};
 use super::kind::{CallKind, decode};
+use super::lease::{Stance, stance, withdraw_lease};
 use super::receive::{Incoming, next};
 use crate::ports::peer_link::{
     FrameRx, FrameTx, Peer, PeerIdentity, PeerLink, PeerService, ServiceError, StreamClass,
@@ -137,26 +138,23 @@ where
     async fn serve_vote(&self, from: &PeerIdentity, request: Bytes) -> Result<Bytes, ServiceError> {
         let (request, round) = vote_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
-        if round == VoteRound::PreVote && self.honours_its_leader() {
-            let refused = VoteResponse::<Types<R>>::new(self.own_vote(), None, false);
-            return Ok(vote_response_to_wire(&refused).encode_to_vec().into());
-        }
         let response = match round {
             VoteRound::Vote => self.raft.vote(request).await,
-            VoteRound::PreVote => self.raft.pre_vote(request).await,
+            VoteRound::PreVote => {
+                let vote = self.own_vote();
+                match stance(&self.heart, &vote) {
+                    Stance::Raft => {}
+                    Stance::Withdraw => withdraw_lease(&self.raft, &self.heart, vote).await,
+                    Stance::Refuse => {
+                        let refused = VoteResponse::<Types<R>>::new(vote, None, false);
+                        return Ok(vote_response_to_wire(&refused).encode_to_vec().into());
+                    }
+                }
+                self.raft.pre_vote(request).await
+            }
         };
         let response = response.map_err(unavailable)?;
         Ok(vote_response_to_wire(&response).encode_to_vec().into())
-    }
-
-    // A wrong suspicion took the lease from a healthy leader for the rest of its term: while it is heard, this node
-    // answers as it would have with the lease.
-    fn honours_its_leader(&self) -> bool {
-        let vote = self.own_vote();
-        vote.committed
-            && self
-                .heart
-                .hears_again(vote.leader_id.voted_for, vote.leader_id.term)
     }
 
     async fn serve_append_call(
