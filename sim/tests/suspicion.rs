@@ -8,6 +8,7 @@ use stellara_node::node::Timers;
 use stellara_raft_store::types::NodeId;
 use stellara_sim::runtime::{SimOptions, SimRuntime, SimTime, now, sleep};
 use stellara_sim::world::check::Watch;
+use stellara_sim::world::load::{Load, LoadOptions};
 use stellara_sim::world::{World, WorldOptions};
 
 const SEEDS: std::ops::Range<u64> = 0..10;
@@ -73,6 +74,41 @@ fn a_dead_leader_is_replaced_before_the_election_timeout() {
     let lease_ms = timers.election_timeout_max_ms;
     for gap_ms in gaps_ms {
         assert!(gap_ms < lease_ms + 4 * 87, "{gap_ms} ms");
+    }
+}
+
+#[test]
+fn a_first_caller_with_a_shorter_log_does_not_hold_the_second_up() {
+    let WorldOptions { timers, .. } = WorldOptions::three_regions(0);
+    let gaps_ms = check(timers, |mut world, leader| async move {
+        let followers: Vec<NodeId> = world
+            .node_ids()
+            .into_iter()
+            .filter(|id| *id != leader)
+            .collect();
+        // Payments reach the second follower only.
+        world.network().cut(leader, followers[0]);
+        let load = Load::start(
+            &world,
+            LoadOptions {
+                payments: 20,
+                over: Duration::from_millis(50),
+            },
+        );
+        sleep(Duration::from_millis(220)).await;
+        let died = now();
+        world.crash(leader);
+        let another = |world: &World| reign(world).filter(|(next, _)| *next != leader);
+        let elected = world.until("another leader", READY, another).await;
+        let (next, _) = elected.expect("the majority elects another leader");
+        assert_eq!(next, followers[1], "the longer log leads");
+        let gap_ms = now().as_ms() - died.as_ms();
+        load.finish().await.expect("every payment is accepted");
+        (world, gap_ms)
+    });
+    println!("from the crash to the next leader, in ms: {gaps_ms:?}");
+    for gap_ms in gaps_ms {
+        assert!(gap_ms < 1_018, "{gap_ms} ms");
     }
 }
 

@@ -23,6 +23,10 @@ const LEASE_WAIT: Duration = Duration::from_millis(10);
 /// How long callers wait here for a leader, from when it was first missed: an election takes less.
 const LEADER_WITHIN: Duration = Duration::from_secs(1);
 
+/// How soon a leader that is known and did not take the commands is asked again: others hear of its election before it
+/// has told itself.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// Takes what waits, as much as fits one entry, and proposes it; waits while too many entries are under way,
 /// so that the next one gathers more.
 pub(super) async fn gather<R, D, L, C>(
@@ -139,7 +143,7 @@ where
         *self.leaderless.lock().expect("no holder panics") = None;
     }
 
-    /// Waits until somebody leads who was not `seen` to; false when that takes too long. All callers wait from the
+    /// Waits until somebody leads who was not `seen` to, or a moment when somebody was; false when it takes too long. All callers wait from the
     /// moment that the first one missed a leader: a node that is cut off for long refuses at once.
     async fn other_leader(&self, seen: Leadership) -> bool {
         let missed = {
@@ -160,7 +164,9 @@ where
                 }
             }
         };
-        R::timeout(left, changed).await.unwrap_or(false)
+        let known = seen.0.is_some() && !left.is_zero();
+        let limit = if known { left.min(AGAIN_AFTER) } else { left };
+        R::timeout(limit, changed).await.unwrap_or(known)
     }
 
     /// A new leader refuses writes until a majority has answered it once: a matter of one round trip.

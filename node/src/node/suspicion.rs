@@ -139,15 +139,17 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             since: now,
             calls: 0,
         });
+        let limit = self.call_limit(leader, place);
         let turns = Turns {
             first: self.every,
-            stagger: self.stagger(leader, place),
+            // Voters suspect up to two looks apart: a turn must not reach into the next.
+            stagger: limit + self.every * 2,
             ..Turns::of(leader, place)
         };
         let due = now.saturating_sub(doubt.since) >= turns.due(doubt.calls);
         if due && doubt.calls < CALLS_MAX && self.gate.reason().is_none() {
             doubt.calls += 1;
-            self.call(doubt, place.vote, turns.stagger).await;
+            self.call(doubt, place.vote, limit).await;
         }
         self.doubt = Some(doubt);
     }
@@ -173,8 +175,8 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
         }
     }
 
-    /// Long enough for another's pre-vote and vote to arrive: two round trips to the farthest voter.
-    fn stagger(&self, leader: NodeId, place: &Place) -> Duration {
+    /// For how long a call may be under way: a pre-vote and a vote, with the farthest voter.
+    fn call_limit(&self, leader: NodeId, place: &Place) -> Duration {
         let others = place
             .voters
             .iter()
@@ -182,7 +184,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
         let farthest = others
             .filter_map(|node_id| self.heart.pulse(*node_id)?.round_trip)
             .max();
-        (farthest.unwrap_or_default() * 2 + CALL_COST).max(self.every * 2)
+        farthest.unwrap_or_default() * 2 + CALL_COST
     }
 
     /// Ends the pause before replication to a peer that was silent and is heard again.
