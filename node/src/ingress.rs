@@ -3,8 +3,8 @@
 //! The leader stamps the time, proposes and awaits the replies. What is refused here was surely not proposed;
 //! what times out is unknown, never "failed".
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openraft::Raft;
@@ -98,6 +98,8 @@ struct Shared<R: AsyncRuntime + 'static, D: Disk, L, C> {
     gate: Gate,
     limits: IngressLimits,
     admitted: AtomicUsize,
+    /// Since when no leader was found; `None` while there is one.
+    leaderless: Mutex<Option<R::Instant>>,
     entries: Arc<Semaphore>,
     callers: mpsc::UnboundedSender<Pending>,
     leader_only: mpsc::UnboundedSender<Pending>,
@@ -115,6 +117,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink, C: Clock> Ingress<R, D, L,
             gate,
             limits,
             admitted: AtomicUsize::new(0),
+            leaderless: Mutex::new(None),
             entries: Arc::new(Semaphore::new(limits.entries_in_flight_max)),
             callers,
             leader_only,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::{Config, Raft, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, SnapshotPolicy};
 use openraft_rt::AsyncRuntime;
 use openraft_rt::watch::WatchReceiver as _;
 use stellara_machine::command::Command;
@@ -35,6 +35,7 @@ mod inside;
 mod peers;
 mod rejoin;
 mod standing;
+mod suspicion;
 mod term;
 
 pub use peers::PeerDoor;
@@ -76,6 +77,18 @@ pub struct Timers {
     pub election_timeout_min_ms: u64,
     /// The most it waits; also the leader's lease.
     pub election_timeout_max_ms: u64,
+}
+
+impl Timers {
+    /// When a silent leader is suspected.
+    fn detector(&self) -> DetectorOptions {
+        let ms = Duration::from_millis;
+        DetectorOptions::for_timers(
+            ms(self.heartbeat_ms),
+            ms(self.election_timeout_min_ms),
+            ms(self.election_timeout_max_ms),
+        )
+    }
 }
 
 /// What a node is told, already validated.
@@ -209,10 +222,7 @@ impl<P: Ports> Node<P> {
             gate.clone(),
             options.ingress,
         );
-        let detector = DetectorOptions {
-            beat_interval: Duration::from_millis(options.timers.heartbeat_ms),
-            ..DetectorOptions::default()
-        };
+        let detector = options.timers.detector();
         let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
         let reads = Reads::open(
             options.whoami.clone(),
@@ -234,6 +244,8 @@ impl<P: Ports> Node<P> {
                 options,
             }),
         };
+        let watching = suspicion::watch(raft.clone(), Arc::clone(&heart), node.gate());
+        drop(P::Runtime::spawn(watching));
         let door = PeerDoor::new(&node);
         let recall = memory.recall();
         let handler = RaftService::new(raft, heart, memory, outer.disk, door, snapshot_idle)?;
@@ -359,12 +371,6 @@ impl<P: Ports> Node<P> {
         let metrics = self.inner.raft.metrics();
         let running = metrics.borrow_watched().running_state.clone();
         running.map_or_else(|fatal| fatal.to_string(), |()| "raft ended".to_owned())
-    }
-
-    fn leads(&self) -> Option<u64> {
-        let metrics = self.inner.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        (metrics.state == ServerState::Leader).then_some(metrics.vote.leader_id.term)
     }
 }
 

@@ -11,9 +11,13 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("stellara-sim", "stellara-sim"),
 ];
 
-/// `stellara-node`, to add arguments to.
+/// `stellara-node`, to add arguments to. It does not see the variables that steer the tests: it would refuse them.
 pub fn node() -> Command {
-    Command::new(program("stellara-node"))
+    let mut command = Command::new(program("stellara-node"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STELLARA_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Where `stellara-node` is, for those that start it through another program.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft_rt_tokio::TokioRuntime;
 use stellara_node::api;
+use stellara_node::api::readiness::Settlement;
 use stellara_node::certs::CertPaths;
 use stellara_node::config::{Config, SettlementSection};
 use stellara_node::executor::{Outside, Settings};
@@ -57,6 +58,10 @@ pub async fn start(config: Config) -> Result<Running, String> {
     let disk = RocksDisk::open(&data_dir, rocks(&config)).map_err(|error| error.to_string())?;
     let endpoint = Arc::new(bind(&config)?);
     let settlement = config.settlement.as_ref().map(outside).transpose()?;
+    let settles = match settlement {
+        Some(_) => Settlement::Configured,
+        None => Settlement::Absent,
+    };
     let outer = Outer::<Real> {
         disk,
         link: endpoint.link(),
@@ -74,13 +79,14 @@ pub async fn start(config: Config) -> Result<Running, String> {
         gateway: node.clone(),
         admin: node.clone(),
         metrics: ops::install_metrics().map_err(|error| error.to_string())?,
+        settlement: settles,
         draining: draining.clone(),
     };
     let beating = until(stopped.clone());
     let reserve_bytes = config.limits.disk_reserve_bytes;
     let tasks = vec![
         tokio::spawn(async move { handler.beat(beating).await }),
-        tokio::spawn(serve_public(public, node.clone(), stopped.clone())),
+        tokio::spawn(serve_public(public, node.clone(), settles, stopped.clone())),
         tokio::spawn(serve_ops(ops_port, shown, stopped)),
         tokio::spawn({
             let node = node.clone();
@@ -128,8 +134,16 @@ impl Running {
     }
 }
 
-async fn serve_public(listener: TcpListener, node: Node<Real>, stopped: watch::Receiver<bool>) {
-    let options = api::ApiOptions::default();
+async fn serve_public(
+    listener: TcpListener,
+    node: Node<Real>,
+    settlement: Settlement,
+    stopped: watch::Receiver<bool>,
+) {
+    let options = api::ApiOptions {
+        settlement,
+        ..api::ApiOptions::default()
+    };
     if let Err(error) = api::serve(listener, node, options, until(stopped)).await {
         tracing::error!(%error, "the public port ended");
     }

@@ -1,11 +1,22 @@
 //! Whether a node should be sent traffic: one rule for the health service and the ops port.
 
+use stellara_machine::command::AccountRole;
+use stellara_machine::state::State;
 use thiserror::Error;
 
-use crate::gateway::{ClusterView, Joining};
+use crate::gateway::{ClusterView, Freshness, Gateway, Joining};
 
 /// Entries that a ready node may have committed and not applied.
 pub const APPLY_LAG_MAX: u64 = 10_000;
+
+/// Whether the node is to settle payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is: it waits until the cluster's first leader has registered the treasury.
+    Configured,
+    /// It is not: it serves without.
+    Absent,
+}
 
 /// Why a node should not be sent traffic.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -30,6 +41,15 @@ pub enum NotReady {
         /// How many.
         entries: u64,
     },
+    /// It settles, and the state knows no treasury yet: every payment would be refused.
+    #[error("no treasury is registered yet: the leader registers it from its keyring")]
+    NoTreasury,
+    /// Its state cannot be read.
+    #[error("the state cannot be read: {why}")]
+    Unreadable {
+        /// Why.
+        why: String,
+    },
     /// It takes no writes.
     #[error("takes no writes: {reason}")]
     ReadOnly {
@@ -41,11 +61,34 @@ pub enum NotReady {
     Draining,
 }
 
-/// Whether the node is ready, as its own view of the cluster tells.
+/// Whether the node is ready, as its own view of the cluster and its own state tell.
 ///
 /// # Errors
 /// `NotReady` says why not.
-pub fn check(view: &ClusterView) -> Result<(), NotReady> {
+pub async fn check<G: Gateway>(gateway: &G, settlement: Settlement) -> Result<(), NotReady> {
+    check_view(&gateway.status())?;
+    match settlement {
+        Settlement::Absent => return Ok(()),
+        Settlement::Configured => {}
+    }
+    let anything = Freshness::Stale {
+        staleness_max_ms: 0,
+    };
+    let view = gateway.read(anything).await;
+    let view = view.map_err(|failure| NotReady::Unreadable {
+        why: failure.to_string(),
+    })?;
+    view.state(knows_treasury)
+        .then_some(())
+        .ok_or(NotReady::NoTreasury)
+}
+
+fn knows_treasury(state: &State) -> bool {
+    let mut accounts = state.accounts().values();
+    accounts.any(|account| account.role == AccountRole::Treasury)
+}
+
+fn check_view(view: &ClusterView) -> Result<(), NotReady> {
     if let Some(reason) = &view.read_only_reason {
         let reason = reason.clone();
         return Err(NotReady::ReadOnly { reason });

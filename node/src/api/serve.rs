@@ -27,9 +27,10 @@ use tonic_reflection::server::Builder as Reflection;
 
 use super::batches::BatchesApi;
 use super::cluster::ClusterApi;
+use super::incoming;
 use super::payments::PaymentsApi;
+use super::readiness::{self, Settlement};
 use super::too_large::{self, MESSAGE_BYTES_MAX};
-use super::{incoming, readiness};
 use crate::gateway::Gateway;
 
 /// HTTP/2's window of one stream, in bytes: a message of the largest size without waiting.
@@ -52,6 +53,8 @@ pub struct ApiOptions {
     pub calls_per_connection_max: u32,
     /// How long a stop waits for the calls that run, in milliseconds.
     pub drain_max_ms: u64,
+    /// Whether the node is to settle, and so needs a treasury to be healthy.
+    pub settlement: Settlement,
 }
 
 impl Default for ApiOptions {
@@ -60,6 +63,7 @@ impl Default for ApiOptions {
             connections_max: 10_000,
             calls_per_connection_max: 1_024,
             drain_max_ms: 10_000,
+            settlement: Settlement::Configured,
         }
     }
 }
@@ -89,6 +93,7 @@ pub async fn serve<G: Gateway>(
         connections_max,
         calls_per_connection_max,
         drain_max_ms,
+        settlement,
     } = options;
     let stopping = CancellationToken::new();
     let killed = CancellationToken::new();
@@ -111,7 +116,7 @@ pub async fn serve<G: Gateway>(
     let mut server = pin!(server);
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        never = follow_readiness(&health, &gateway) => match never {},
+        never = follow_readiness(&health, &gateway, settlement) => match never {},
         () = stop => {}
     }
     set_health(&health, ServingStatus::NotServing).await;
@@ -179,9 +184,13 @@ async fn elsewhere(headers: HeaderMap) -> Response {
     }
 }
 
-async fn follow_readiness<G: Gateway>(health: &HealthReporter, gateway: &G) -> Infallible {
+async fn follow_readiness<G: Gateway>(
+    health: &HealthReporter,
+    gateway: &G,
+    settlement: Settlement,
+) -> Infallible {
     loop {
-        let status = match readiness::check(&gateway.status()) {
+        let status = match readiness::check(gateway, settlement).await {
             Ok(()) => ServingStatus::Serving,
             Err(_) => ServingStatus::NotServing,
         };

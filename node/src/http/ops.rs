@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::gauges;
 use crate::api::cluster::totals;
 use crate::api::meter;
-use crate::api::readiness::{self, NotReady};
+use crate::api::readiness::{self, NotReady, Settlement};
 use crate::gateway::{ClusterView, Freshness, Gateway, Joining, Role, Suffrage};
 
 #[cfg(test)]
@@ -58,6 +58,8 @@ pub struct Ops<G, A> {
     pub admin: A,
     /// Where counters and histograms are kept.
     pub metrics: PrometheusHandle,
+    /// Whether it is to settle.
+    pub settlement: Settlement,
     /// Cancelled once the node begins to stop: it is not ready any more.
     pub draining: CancellationToken,
 }
@@ -115,7 +117,7 @@ pub fn router<G: Gateway, A: Admin>(ops: Ops<G, A>) -> Router {
 async fn readyz<G: Gateway, A: Admin>(State(ops): State<Ops<G, A>>) -> Response {
     let ready = match ops.draining.is_cancelled() {
         true => Err(NotReady::Draining),
-        false => readiness::check(&ops.gateway.status()),
+        false => readiness::check(&ops.gateway, ops.settlement).await,
     };
     match ready {
         Ok(()) => Json(json!({ "ready": true })).into_response(),

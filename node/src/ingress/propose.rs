@@ -4,7 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, ForwardReason, RaftError};
-use openraft_rt::AsyncRuntime;
+use openraft_rt::watch::WatchReceiver as _;
+use openraft_rt::{AsyncRuntime, Instant as _};
 use stellara_proto::v1::peer;
 use stellara_raft_store::codec;
 use stellara_raft_store::engine::Disk;
@@ -16,9 +17,15 @@ use crate::gateway::{Failure, Rejected};
 use crate::ports::peer_link::{LinkError, Peer};
 use crate::ports::{Clock, PeerLink};
 
-/// How often, and how long apart, a write is offered to a leader that waits for its majority.
-const LEASE_TRIES_MAX: u32 = 100;
+/// How long a write is offered to a leader that waits for its majority, and how long apart at most.
+const LEASE_WITHIN: Duration = Duration::from_secs(1);
 const LEASE_WAIT: Duration = Duration::from_millis(10);
+/// How long callers wait here for a leader, from when it was first missed: an election takes less.
+const LEADER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How soon a leader that is known and did not take the commands is asked again: others hear of its election before it
+/// has told itself.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Takes what waits, as much as fits one entry, and proposes it; waits while too many entries are under way,
 /// so that the next one gathers more.
@@ -103,7 +110,26 @@ where
         drop(R::timeout(limits.entry_linger, none_under_way).await);
     }
 
+    /// What was surely not proposed waits for the next leader: callers that come back later would only come late.
     async fn settle_group(&self, group: &[Pending], origin: Origin) -> Result<Answers, Failure> {
+        loop {
+            let seen = self.leadership();
+            let answers = self.try_group(group, origin).await;
+            match (origin, &answers) {
+                (Origin::Caller, Err(Failure::NoLeader { .. })) => {
+                    if !self.other_leader(seen).await {
+                        return answers;
+                    }
+                }
+                (Origin::Caller | Origin::LeaderOnly, Ok(_) | Err(_)) => {
+                    self.leader_found();
+                    return answers;
+                }
+            }
+        }
+    }
+
+    async fn try_group(&self, group: &[Pending], origin: Origin) -> Result<Answers, Failure> {
         if self.raft.is_leader() {
             match self.propose_here(group).await {
                 Ok(answers) => return Ok(answers),
@@ -119,16 +145,55 @@ where
         self.pass_on(group, origin, leader).await
     }
 
+    /// Who leads and in which term, as far as this node knows.
+    fn leadership(&self) -> Leadership {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.current_leader, metrics.vote.leader_id.term)
+    }
+
+    fn leader_found(&self) {
+        *self.leaderless.lock().expect("no holder panics") = None;
+    }
+
+    /// Waits until somebody leads who was not `seen` to, or a moment when somebody was; false when it takes too long. All callers wait from the
+    /// moment that the first one missed a leader: a node that is cut off for long refuses at once.
+    async fn other_leader(&self, seen: Leadership) -> bool {
+        let missed = {
+            let mut leaderless = self.leaderless.lock().expect("no holder panics");
+            *leaderless.get_or_insert_with(R::Instant::now)
+        };
+        let left = LEADER_WITHIN.saturating_sub(missed.elapsed());
+        let mut metrics = self.raft.server_metrics();
+        let changed = async {
+            loop {
+                metrics.borrow_and_update();
+                let now = self.leadership();
+                if now != seen && now.0.is_some() {
+                    return true;
+                }
+                if metrics.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        let known = seen.0.is_some() && !left.is_zero();
+        let limit = if known { left.min(AGAIN_AFTER) } else { left };
+        R::timeout(limit, changed).await.unwrap_or(known)
+    }
+
     /// A new leader refuses writes until a majority has answered it once: a matter of one round trip.
     async fn propose_here(&self, group: &[Pending]) -> Result<Answers, NotDone> {
         let commands = group.iter().flat_map(|pending| &pending.commands);
         let entry = EncodedEntry(entry::encode(self.clock.now(), commands));
-        let mut tries = 0;
+        let started = R::Instant::now();
+        let mut progress = self.raft.data_metrics();
         loop {
+            progress.borrow_and_update();
             match self.propose_once(entry.clone()).await {
-                Err(NotDone::LeaseExpired) if tries < LEASE_TRIES_MAX => {
-                    tries += 1;
-                    R::sleep(LEASE_WAIT).await;
+                Err(NotDone::LeaseExpired) if started.elapsed() < LEASE_WITHIN => {
+                    // An answer of a peer shows as progress.
+                    R::timeout(LEASE_WAIT, progress.changed()).await.ok();
                 }
                 other => return other,
             }
@@ -164,7 +229,6 @@ where
     }
 
     fn known_leader(&self) -> Option<(NodeId, NodeInfo)> {
-        use openraft_rt::watch::WatchReceiver as _;
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader?;
@@ -174,7 +238,6 @@ where
 
     /// Resolves once this node knows that `leader` leads no more.
     async fn deposed(&self, leader: NodeId) {
-        use openraft_rt::watch::WatchReceiver as _;
         let mut metrics = self.raft.server_metrics();
         while metrics.borrow_watched().current_leader == Some(leader) {
             if metrics.changed().await.is_err() {
@@ -221,6 +284,9 @@ where
         }
     }
 }
+
+/// Who leads, and the term.
+type Leadership = (Option<NodeId>, u64);
 
 /// Why a proposal on this node brought no answers.
 enum NotDone {

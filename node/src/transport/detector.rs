@@ -1,4 +1,5 @@
-//! The failure detector: when each peer was last heard, how far away it is, and whether it is suspected.
+//! The failure detector: when each peer was last heard, and heard leading, how far away it is, and whether it is
+//! suspected.
 //!
 //! Pure: callers give the time, on their own monotonic clock. Bounded: at most [`PEERS_MAX`] peers, the stalest goes.
 //! The suspicion only starts an early election, where Raft's votes decide; a wrong one costs time, never safety.
@@ -20,6 +21,31 @@ pub struct DetectorOptions {
     pub beats_missed_max: u32,
     /// Never suspected before this silence.
     pub suspect_after_min: Duration,
+    /// Raft's lease: for how long an append protects its leader from the votes of others.
+    pub lease: Duration,
+}
+
+/// Beats in one of Raft's heartbeat intervals: datagrams are cheap, and a fine beat tells silence from loss early.
+const BEATS_PER_HEARTBEAT: u32 = 4;
+/// No finer beat than this: a busy machine's timers are no better.
+const BEAT_INTERVAL_MIN: Duration = Duration::from_millis(5);
+
+impl DetectorOptions {
+    /// What follows from Raft's timers: four beats a heartbeat, suspicion after four missed beats but never before
+    /// the least election timeout, and the longest election timeout for the lease.
+    #[must_use]
+    pub fn for_timers(
+        heartbeat: Duration,
+        election_timeout_min: Duration,
+        election_timeout_max: Duration,
+    ) -> Self {
+        Self {
+            beat_interval: (heartbeat / BEATS_PER_HEARTBEAT).max(BEAT_INTERVAL_MIN),
+            beats_missed_max: 4,
+            suspect_after_min: election_timeout_min,
+            lease: election_timeout_max,
+        }
+    }
 }
 
 impl Default for DetectorOptions {
@@ -28,6 +54,7 @@ impl Default for DetectorOptions {
             beat_interval: Duration::from_millis(100),
             beats_missed_max: 4,
             suspect_after_min: Duration::from_millis(300),
+            lease: Duration::from_millis(600),
         }
     }
 }
@@ -40,6 +67,10 @@ pub type Elapsed = Duration;
 pub struct PeerPulse {
     /// When it was last heard.
     pub heard_at: Elapsed,
+    /// When it was last heard leading, by a beat or an append; `None` when it never was.
+    pub led_at: Option<Elapsed>,
+    /// When its last append arrived: what Raft's lease counts from.
+    pub appended_at: Option<Elapsed>,
     /// The term of its last beat.
     pub term: u64,
     /// Whether its last beat said that it leads.
@@ -94,7 +125,18 @@ impl Detector {
         if term >= pulse.term {
             pulse.term = term;
             pulse.leads = leads;
+            if leads == Leads::Yes {
+                pulse.led_at = pulse.led_at.max(Some(now));
+            }
         }
+    }
+
+    /// A leader's append arrived, with entries or without.
+    pub fn append(&mut self, from: NodeId, now: Elapsed) {
+        let pulse = self.pulse(from, now);
+        pulse.heard_at = pulse.heard_at.max(now);
+        pulse.led_at = pulse.led_at.max(Some(now));
+        pulse.appended_at = pulse.appended_at.max(Some(now));
     }
 
     /// A peer answered the beat that this node sent at `sent_at`. An answer from the future or from before a
@@ -144,13 +186,24 @@ impl Detector {
         (beats + deviation * 4).max(self.options.suspect_after_min)
     }
 
-    /// Whether `leader` has been silent for longer than its [`Detector::patience`]. One that was never heard is not
+    /// Whether `leader` has given no sign of leading for longer than its [`Detector::patience`]. Answers do not count:
+    /// a process that was started again answers, and leads no more. One that was never heard leading is not
     /// suspected: the election timeout is there for it.
     #[must_use]
     pub fn suspects(&self, leader: NodeId, now: Elapsed) -> bool {
         self.peers
             .get(&leader)
-            .is_some_and(|pulse| now.saturating_sub(pulse.heard_at) > self.patience(leader))
+            .and_then(|pulse| pulse.led_at)
+            .is_some_and(|led_at| now.saturating_sub(led_at) > self.patience(leader))
+    }
+
+    /// Whether Raft's lease still protects `leader`: an append of it arrived within the lease, and it is not
+    /// suspected.
+    #[must_use]
+    pub fn protects(&self, leader: NodeId, now: Elapsed) -> bool {
+        let appended_at = self.peers.get(&leader).and_then(|pulse| pulse.appended_at);
+        let within = appended_at.is_some_and(|at| now.saturating_sub(at) <= self.options.lease);
+        within && !self.suspects(leader, now)
     }
 
     /// Forgets a peer, as after its removal from the group.
@@ -171,6 +224,8 @@ impl Detector {
         }
         self.peers.entry(node_id).or_insert(PeerPulse {
             heard_at: now,
+            led_at: None,
+            appended_at: None,
             term: 0,
             leads: Leads::No,
             round_trip: None,
@@ -203,7 +258,54 @@ mod tests {
 
     #[test]
     fn an_unheard_leader_is_not_suspected() {
-        assert!(!detector().suspects(9, ms(1_000_000)));
+        let mut detector = detector();
+        assert!(!detector.suspects(9, ms(1_000_000)));
+        detector.beat(9, 1, Leads::No, ms(0));
+        assert!(!detector.suspects(9, ms(1_000_000)));
+    }
+
+    #[test]
+    fn a_leader_that_lives_and_leads_no_more_is_suspected() {
+        let mut detector = detector();
+        detector.beat(1, 7, Leads::Yes, ms(1_000));
+        for beat in 1..=5 {
+            detector.beat(1, 7, Leads::No, ms(1_000 + beat * 100));
+            detector.answer(1, ms(1_000 + beat * 100), ms(1_000 + beat * 100));
+        }
+        assert!(detector.suspects(1, ms(1_501)));
+    }
+
+    #[test]
+    fn an_append_is_a_sign_of_leading_and_protects_for_the_lease() {
+        let mut detector = detector();
+        assert!(!detector.protects(1, ms(0)));
+        detector.append(1, ms(1_000));
+        assert!(!detector.suspects(1, ms(1_400)) && detector.protects(1, ms(1_400)));
+        // Suspected before the lease is over: not protected any more.
+        assert!(detector.suspects(1, ms(1_401)) && !detector.protects(1, ms(1_401)));
+        // Beats alone do not protect a leader whose appends have stopped.
+        for beat in 0..10 {
+            detector.beat(1, 7, Leads::Yes, ms(1_000 + beat * 100));
+        }
+        assert!(detector.protects(1, ms(1_600)) && !detector.protects(1, ms(1_601)));
+    }
+
+    #[test]
+    fn the_options_follow_from_the_timers() {
+        let options = |heartbeat, least, most| {
+            let DetectorOptions {
+                beat_interval,
+                beats_missed_max,
+                suspect_after_min,
+                lease,
+            } = DetectorOptions::for_timers(ms(heartbeat), ms(least), ms(most));
+            let beats = beat_interval * beats_missed_max;
+            (beat_interval, beats.max(suspect_after_min), lease)
+        };
+        assert_eq!(options(60, 200, 400), (ms(15), ms(200), ms(400)));
+        assert_eq!(options(200, 260, 480), (ms(50), ms(260), ms(480)));
+        assert_eq!(options(400, 300, 900), (ms(100), ms(400), ms(900)));
+        assert_eq!(options(10, 50, 60), (ms(5), ms(50), ms(60)));
     }
 
     #[test]

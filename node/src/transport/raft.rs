@@ -19,6 +19,7 @@ use crate::ports::peer_link::{Peer, PeerLink};
 pub mod convert;
 pub mod heartbeat;
 pub(in crate::transport) mod kind;
+mod lease;
 pub mod memory;
 pub mod peer;
 mod pipeline;
@@ -28,6 +29,7 @@ pub mod service;
 mod split;
 
 pub use heartbeat::Heart;
+pub use lease::withdraw_lease;
 pub use memory::Memory;
 pub use peer::RaftPeer;
 pub use service::{ClusterService, RaftService};

@@ -61,18 +61,28 @@ pub enum Gate {
 }
 
 impl Fake {
-    /// A cluster that knows one treasury and one channel.
-    pub async fn new() -> Self {
-        let store = Store::open(MemoryDisk::new(Faults::none(1))).unwrap();
-        let fake = Self {
-            store,
+    /// A cluster that knows no account yet.
+    pub fn blank() -> Self {
+        Self {
+            store: Store::open(MemoryDisk::new(Faults::none(1))).unwrap(),
             twin: Arc::default(),
             applied: watch::Sender::new(0),
             failure: Arc::default(),
             cluster: Arc::new(Mutex::new(cluster())),
             gate: watch::Sender::new(Gate::Open),
             proposals: watch::Sender::new(0),
-        };
+        }
+    }
+
+    /// A cluster that knows one treasury and one channel.
+    pub async fn new() -> Self {
+        let fake = Self::blank();
+        fake.register().await;
+        fake
+    }
+
+    /// Makes the treasury and the channel known, as the first leader's executor does.
+    pub async fn register(&self) {
         let registered = [
             (TREASURY, AccountRole::Treasury),
             (AccountId([8; 32]), AccountRole::Channel),
@@ -84,10 +94,9 @@ impl Fake {
                 sequence: AccountSequence(5),
             })
         });
-        for result in fake.propose(commands.to_vec()).await {
+        for result in self.propose(commands.to_vec()).await {
             result.unwrap();
         }
-        fake
     }
 
     /// Everything proposed or read fails so, until it is taken back.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Admin, Ops, serve};
+use super::{Admin, Ops, Settlement, serve};
 use crate::api::tests::fake::Fake;
 use crate::gateway::Joining;
 
@@ -62,6 +62,7 @@ async fn the_ops_port_tells_the_node_and_passes_what_operators_ask() {
         gateway: fake.clone(),
         admin: asked.clone(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
+        settlement: Settlement::Configured,
         draining: draining.clone(),
     };
     let task = tokio::spawn(serve(listener, ops, stop.clone().cancelled_owned()));
@@ -119,4 +120,35 @@ async fn the_ops_port_tells_the_node_and_passes_what_operators_ask() {
 
     stop.cancel();
     task.await.unwrap().unwrap();
+}
+
+/// Status and body of `/readyz`.
+async fn ready(fake: &Fake, settlement: Settlement) -> (u16, String) {
+    let ops = Ops {
+        gateway: fake.clone(),
+        admin: Asked::default(),
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        settlement,
+        draining: CancellationToken::new(),
+    };
+    let stop = CancellationToken::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(serve(listener, ops, stop.clone().cancelled_owned()));
+    let answer = ask(address, "GET", "/readyz").await;
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_node_that_settles_is_ready_once_a_treasury_is_known() {
+    let fake = Fake::blank();
+    let (status, body) = ready(&fake, Settlement::Configured).await;
+    assert_eq!(status, 503);
+    assert!(body.contains("no treasury is registered yet"), "{body}");
+    assert_eq!(ready(&fake, Settlement::Absent).await.0, 200);
+
+    fake.register().await;
+    assert_eq!(ready(&fake, Settlement::Configured).await.0, 200);
 }

@@ -34,8 +34,10 @@ pub struct Heart<R: AsyncRuntime + 'static, L> {
     node_id: NodeId,
     link: L,
     started: R::Instant,
-    interval: Duration,
+    options: DetectorOptions,
     detector: Mutex<Detector>,
+    withdrawn: Mutex<Option<(NodeId, u64)>>,
+    turn_until: Mutex<Option<Duration>>,
 }
 
 impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
@@ -45,15 +47,61 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             node_id,
             link,
             started: R::Instant::now(),
-            interval: options.beat_interval,
+            options,
             detector: Mutex::new(Detector::new(options)),
+            withdrawn: Mutex::new(None),
+            turn_until: Mutex::new(None),
         }
+    }
+
+    /// When a silent peer is suspected, and how often a leader beats.
+    pub const fn options(&self) -> &DetectorOptions {
+        &self.options
     }
 
     /// Whether the leader has been silent for too long: time for an early election.
     pub fn suspects(&self, leader: NodeId) -> bool {
         let now = self.started.elapsed();
         self.with_detector(|detector| detector.suspects(leader, now))
+    }
+
+    /// For how long the leader may be silent.
+    pub fn patience(&self, leader: NodeId) -> Duration {
+        self.with_detector(|detector| detector.patience(leader))
+    }
+
+    /// This node has withdrawn the lease that it gave to `leader` for `term`.
+    pub fn withdraw(&self, leader: NodeId, term: u64) {
+        *self.withdrawn.lock().expect("no holder panics") = Some((leader, term));
+    }
+
+    /// This node calls for an election, and grants no other a pre-vote for as long as its own may take.
+    pub fn take_turn(&self, limit: Duration) {
+        let until = self.started.elapsed() + limit;
+        *self.turn_until.lock().expect("no holder panics") = Some(until);
+    }
+
+    /// Whether this node's call is under way.
+    pub fn has_turn(&self) -> bool {
+        let until = *self.turn_until.lock().expect("no holder panics");
+        until.is_some_and(|until| self.started.elapsed() < until)
+    }
+
+    /// Whether this node has withdrawn the lease of `leader` for `term`, and yet hears it lead as if nothing had been:
+    /// then the lease is to be honoured after all. Raft itself has no way to give it back within the term.
+    pub fn hears_again(&self, leader: NodeId, term: u64) -> bool {
+        let withdrawn = *self.withdrawn.lock().expect("no holder panics");
+        if withdrawn != Some((leader, term)) {
+            return false;
+        }
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.protects(leader, now))
+    }
+
+    /// A leader's append arrived.
+    pub fn append(&self, from: NodeId) {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.append(from, now));
     }
 
     /// What is known of a peer.
@@ -85,7 +133,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
                     self.beat_once(&view);
                 }
                 count = count.wrapping_add(1);
-                R::sleep(self.interval).await;
+                R::sleep(self.options.beat_interval).await;
             }
         };
         R::select2(stop, beating).await;

@@ -1,14 +1,15 @@
 //! openraft's client to one node.
 //!
-//! A failure to reach the node makes openraft back off; a lost connection is tried again at once. Nothing here ever
-//! answers in the peer's name: a pre-vote that was not answered is an error, never a grant.
+//! A failure to reach the node makes openraft back off, inside the requests that it streams: so they are taken before
+//! the link is tried. Nothing here ever answers in the peer's name: a pre-vote that was not answered is an error, never
+//! a grant.
 
 use std::future::Future;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use openraft::alias::SnapshotOf;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{
@@ -184,19 +185,25 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftNetworkV2<Types<R>>
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         option: RPCOption,
     ) -> BoxFuture<'s, Result<AppendStream<'s, R>, RPCError<Types<R>>>>
     where
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            // Without a request nothing would wait: an open that fails at once would be tried again at once, for ever.
+            let Some(first) = input.next().await else {
+                let nothing: AppendStream<'s, R> = Box::pin(stream::empty());
+                return Ok(nothing);
+            };
             let idle = self.append_limit(&option);
             let opened = R::timeout(idle, self.link.open(&self.peer, StreamClass::Append)).await;
             let halves = opened
                 .unwrap_or(Err(LinkError::TimedOut { limit: idle }))
                 .map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error))?;
-            let results = pipeline::<R, S, L::Tx, L::Rx>(input, halves, self.options, idle);
+            let input = stream::iter([first]).chain(input);
+            let results = pipeline::<R, _, L::Tx, L::Rx>(input, halves, self.options, idle);
             let results = results.map(|result| {
                 result.map_err(|error| self.rpc_error(RPCTypes::AppendEntries, error))
             });

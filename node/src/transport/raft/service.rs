@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, VoteResponse};
 use openraft::storage::RaftStateMachine;
 use openraft::{Raft, ServerState};
 use openraft_rt::AsyncRuntime;
@@ -27,6 +27,7 @@ use super::convert::{
 };
 use super::heartbeat::{BeatView, Heart};
 use super::kind::{CallKind, decode};
+use super::lease::{Stance, stance, withdraw_lease};
 use super::memory::Memory;
 use super::receive::{Incoming, next};
 use crate::ports::peer_link::{
@@ -154,7 +155,18 @@ where
         self.memory.may_vote().map_err(unavailable)?;
         let response = match round {
             VoteRound::Vote => self.raft.vote(request).await,
-            VoteRound::PreVote => self.raft.pre_vote(request).await,
+            VoteRound::PreVote => {
+                let vote = self.own_vote();
+                match stance(&self.heart, &vote) {
+                    Stance::Raft => {}
+                    Stance::Withdraw => withdraw_lease(&self.raft, &self.heart, vote).await,
+                    Stance::Refuse => {
+                        let refused = VoteResponse::<Types<R>>::new(vote, None, false);
+                        return Ok(vote_response_to_wire(&refused).encode_to_vec().into());
+                    }
+                }
+                self.raft.pre_vote(request).await
+            }
         };
         let response = response.map_err(unavailable)?;
         Ok(vote_response_to_wire(&response).encode_to_vec().into())
@@ -168,6 +180,7 @@ where
         let request = append_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
         self.memory.may_follow().map_err(unavailable)?;
+        self.heart.append(from.node_id);
         let response = self
             .raft
             .append_entries(request)
@@ -207,7 +220,9 @@ where
             R::sleep(HOLD_UNSERVED).await;
             return;
         }
-        let input = append_requests::<R>(from.clone(), rx);
+        let heart = Arc::clone(&self.heart);
+        let leader = from.node_id;
+        let input = append_requests::<R>(from.clone(), rx).inspect(move |_| heart.append(leader));
         let mut results = std::pin::pin!(self.raft.stream_append(Box::pin(input)));
         while let Some(result) = results.next().await {
             let result = match result {

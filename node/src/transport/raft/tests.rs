@@ -2,6 +2,7 @@
 
 mod disk;
 mod group;
+mod pauses;
 mod pipelining;
 mod snapshots;
 mod store;

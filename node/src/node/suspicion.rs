@@ -1,0 +1,286 @@
+//! Acts on the failure detector: a voter that suspects its leader stands for election early, when it is its turn; a leader that hears a silent peer again ends the pause before it replicates to it.
+//!
+//! A suspicion decides nothing: the pre-vote still asks a majority, and each voter answers for itself. Voters call in
+//! turn, so that two do not split the vote. The arithmetic is in `docs/operations/timing.md`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft_rt::watch::WatchReceiver as _;
+use openraft_rt::{AsyncRuntime, Select2};
+use stellara_raft_store::engine::Disk;
+use stellara_raft_store::types::{NodeId, Vote};
+
+use crate::gate::Gate;
+use crate::ingress::Group;
+use crate::ports::PeerLink;
+use crate::transport::raft::{Heart, withdraw_lease};
+
+/// Looks at the leader no more and no less often than this.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(5);
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
+/// What a pre-vote and a vote cost beside their two round trips: two syncs, on a busy machine.
+const CALL_COST: Duration = Duration::from_millis(20);
+/// Calls of one voter in one suspicion; then the election timeout takes over.
+const CALLS_MAX: u32 = 3;
+
+/// Suspicion and relief, until the group ends. A node whose gate is closed suspects, and does not stand.
+pub(super) async fn watch<R, D, L>(raft: Group<R, D>, heart: Arc<Heart<R, L>>, gate: Gate)
+where
+    R: AsyncRuntime + 'static,
+    D: Disk,
+    L: PeerLink,
+{
+    let every = (heart.options().beat_interval / 2).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
+    let mut watch = Watch {
+        late: heart.options().suspect_after_min / 4,
+        every,
+        looked_at: heart.now(),
+        doubt: None,
+        silent: BTreeSet::new(),
+        raft,
+        heart,
+        gate,
+    };
+    let mut metrics = watch.raft.server_metrics();
+    loop {
+        match R::select2(metrics.changed(), R::sleep(every)).await {
+            Select2::First(Ok(())) => {
+                metrics.borrow_and_update();
+            }
+            Select2::First(Err(_)) => return,
+            Select2::Second(()) => watch.look().await,
+        }
+    }
+}
+
+/// What this node knows of its place in the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    own: NodeId,
+    vote: Vote,
+    leader: Option<NodeId>,
+    voters: BTreeSet<NodeId>,
+    members: BTreeSet<NodeId>,
+}
+
+/// A suspicion of one leader in one term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doubt {
+    leader: NodeId,
+    term: u64,
+    since: Duration,
+    calls: u32,
+}
+
+struct Watch<R: AsyncRuntime + 'static, D: Disk, L> {
+    raft: Group<R, D>,
+    heart: Arc<Heart<R, L>>,
+    gate: Gate,
+    every: Duration,
+    late: Duration,
+    looked_at: Duration,
+    doubt: Option<Doubt>,
+    silent: BTreeSet<NodeId>,
+}
+
+impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
+    async fn look(&mut self) {
+        let now = self.heart.now();
+        let since = now.saturating_sub(self.looked_at);
+        self.looked_at = now;
+        // This process was held up itself: what the leader sent meanwhile is read before the next look.
+        if since > self.every + self.late {
+            return;
+        }
+        let place = self.place();
+        self.relieve(&place).await;
+        match place.leader.filter(|leader| *leader != place.own) {
+            Some(leader) if place.voters.contains(&place.own) => {
+                self.look_at(leader, &place, now).await;
+            }
+            Some(_) | None => self.doubt = None,
+        }
+    }
+
+    fn place(&self) -> Place {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        Place {
+            own: metrics.id,
+            vote: metrics.vote,
+            leader: metrics.current_leader,
+            voters: membership.voter_ids().collect(),
+            members: membership.nodes().map(|(node_id, _)| *node_id).collect(),
+        }
+    }
+
+    async fn look_at(&mut self, leader: NodeId, place: &Place, now: Duration) {
+        let term = place.vote.leader_id.term;
+        let known = self
+            .doubt
+            .filter(|doubt| (doubt.leader, doubt.term) == (leader, term));
+        if !self.heart.suspects(leader) {
+            if known.is_some() {
+                tracing::info!(leader, term, "the leader is heard again");
+            }
+            self.doubt = None;
+            return;
+        }
+        if known.is_none() {
+            let patience_ms = u64::try_from(self.heart.patience(leader).as_millis()).unwrap_or(0);
+            tracing::warn!(leader, term, patience_ms, "the leader is silent: suspected");
+        }
+        let mut doubt = known.unwrap_or(Doubt {
+            leader,
+            term,
+            since: now,
+            calls: 0,
+        });
+        let limit = self.call_limit(leader, place);
+        let turns = Turns {
+            first: self.every,
+            // Voters suspect up to two looks apart: a turn must not reach into the next.
+            stagger: limit + self.every * 2,
+            ..Turns::of(leader, place)
+        };
+        let due = now.saturating_sub(doubt.since) >= turns.due(doubt.calls);
+        if due && doubt.calls < CALLS_MAX && self.gate.reason().is_none() {
+            doubt.calls += 1;
+            self.call(doubt, place.vote, limit).await;
+        }
+        self.doubt = Some(doubt);
+    }
+
+    async fn call(&self, doubt: Doubt, vote: Vote, limit: Duration) {
+        let Doubt {
+            leader,
+            term,
+            calls,
+            ..
+        } = doubt;
+        tracing::info!(
+            leader,
+            term,
+            calls,
+            "stands for election before the timeout"
+        );
+        // Not before its turn: without the lease openraft's own timer is over at once, and two would stand together.
+        withdraw_lease(&self.raft, &self.heart, vote).await;
+        self.heart.take_turn(limit);
+        if let Err(fatal) = self.raft.trigger().elect(true).await {
+            tracing::debug!(%fatal, "raft has ended");
+        }
+    }
+
+    /// For how long a call may be under way: a pre-vote and a vote, with the farthest voter.
+    fn call_limit(&self, leader: NodeId, place: &Place) -> Duration {
+        let others = place
+            .voters
+            .iter()
+            .filter(|id| ![leader, place.own].contains(id));
+        let farthest = others
+            .filter_map(|node_id| self.heart.pulse(*node_id)?.round_trip)
+            .max();
+        farthest.unwrap_or_default() * 2 + CALL_COST
+    }
+
+    /// Ends the pause before replication to a peer that was silent and is heard again.
+    async fn relieve(&mut self, place: &Place) {
+        if place.leader != Some(place.own) {
+            self.silent.clear();
+            return;
+        }
+        for node_id in place.members.iter().filter(|id| **id != place.own) {
+            let Some(pulse) = self.heart.pulse(*node_id) else {
+                continue;
+            };
+            let silence = self.heart.now().saturating_sub(pulse.heard_at);
+            if silence > self.heart.patience(*node_id) {
+                self.silent.insert(*node_id);
+            } else if self.silent.remove(node_id)
+                && let Err(fatal) = self.raft.trigger().reset_backoff([*node_id]).await
+            {
+                tracing::debug!(%fatal, "raft has ended");
+            }
+        }
+    }
+}
+
+/// Whose turn it is to call for an election, after the suspicion began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turns {
+    /// Before the first turn: the others suspect by then, too.
+    first: Duration,
+    /// From turn to turn.
+    stagger: Duration,
+    /// This voter's place among those that may call.
+    rank: u32,
+    /// How many may call.
+    callers: u32,
+}
+
+impl Turns {
+    /// The voters but the leader, in the order of their numbers.
+    fn of(leader: NodeId, place: &Place) -> Self {
+        let callers = place.voters.iter().filter(|id| **id != leader);
+        let before = callers.clone().filter(|id| **id < place.own).count();
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Self {
+            first: Duration::ZERO,
+            stagger: Duration::ZERO,
+            rank: count(before),
+            callers: count(callers.count()),
+        }
+    }
+
+    /// When this voter's next call is due after `calls` of them.
+    fn due(&self, calls: u32) -> Duration {
+        let turn = self.callers.saturating_mul(calls).saturating_add(self.rank);
+        self.first + self.stagger.saturating_mul(turn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stellara_raft_store::types::vote;
+
+    use super::*;
+
+    fn place(own: NodeId, voters: &[NodeId]) -> Place {
+        Place {
+            own,
+            vote: vote(3, 1, true),
+            leader: Some(1),
+            voters: voters.iter().copied().collect(),
+            members: voters.iter().copied().collect(),
+        }
+    }
+
+    /// The turns of all voters but the leader, as (when in ms, who), in order.
+    fn turns(voters: &[NodeId], leader: NodeId) -> Vec<(u128, NodeId)> {
+        let mut seen = Vec::new();
+        for own in voters.iter().filter(|id| **id != leader) {
+            let turns = Turns {
+                first: Duration::from_millis(8),
+                stagger: Duration::from_millis(30),
+                ..Turns::of(leader, &place(*own, voters))
+            };
+            seen.extend((0..CALLS_MAX).map(|calls| (turns.due(calls).as_millis(), *own)));
+        }
+        seen.sort_unstable();
+        seen
+    }
+
+    #[test]
+    fn voters_call_in_turn_and_never_two_at_once() {
+        let expected = [(8, 1), (38, 3), (68, 1), (98, 3), (128, 1), (158, 3)];
+        assert_eq!(turns(&[1, 2, 3], 2), expected);
+        let five = turns(&[1, 2, 3, 4, 5], 1);
+        let gaps = five.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        assert!(gaps.clone().all(|gap| gap == 30), "{five:?}");
+        assert_eq!(five.len(), 12);
+    }
+}
