@@ -122,10 +122,10 @@ pub struct RaftSection {
 impl Default for RaftSection {
     fn default() -> Self {
         Self {
-            heartbeat_ms: 200,
-            election_timeout_min_ms: 260,
-            election_timeout_max_ms: 480,
-            round_trip_max_ms: 180,
+            heartbeat_ms: 240,
+            election_timeout_min_ms: 320,
+            election_timeout_max_ms: 540,
+            round_trip_max_ms: 231,
             snapshot_entries: 20_000,
         }
     }

@@ -244,7 +244,12 @@ impl<P: Ports> Node<P> {
                 options,
             }),
         };
-        let watching = suspicion::watch(raft.clone(), Arc::clone(&heart), node.gate());
+        let watching = suspicion::watch(
+            raft.clone(),
+            Arc::clone(&heart),
+            node.gate(),
+            memory.clone(),
+        );
         drop(P::Runtime::spawn(watching));
         let door = PeerDoor::new(&node);
         let recall = memory.recall();

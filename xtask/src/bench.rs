@@ -23,8 +23,6 @@ use crate::{setup, shell};
 const PROBE_MS: u64 = 1_000;
 /// What one write of the baseline makes durable.
 const PROBE_BYTES: usize = 4_096;
-/// Longest time until a cluster takes its first payment.
-const FIRST_PAYMENT_MS_MAX: u64 = 30_000;
 /// A ledger that does not close while a row is measured: submissions alone are.
 const LEDGER_AT_REST_MS: i64 = 3_600_000;
 
@@ -151,7 +149,6 @@ impl Row {
         nodes::create_certificates(binaries, layout)?;
         nodes::start_all(&mut fleet, binaries, layout)?;
         let cli = Cli::new(binaries);
-        await_first_payment(&mut fleet, &cli)?;
         let mut command = cli.command(&layout::endpoints(), "10s");
         command.arg("bench");
         match mode {
@@ -222,26 +219,6 @@ fn clear(layout: &Layout) -> Result<(), ClusterError> {
         removed.map_err(|error| ClusterError::File(path, error))?;
     }
     Ok(())
-}
-
-/// The nodes are ready before the accounts are known: a payment tells when they are.
-fn await_first_payment(fleet: &mut Fleet, cli: &Cli<'_>) -> Result<(), ClusterError> {
-    fleet.until("a payment is accepted", FIRST_PAYMENT_MS_MAX, || {
-        let mut command = cli.command(&layout::endpoints(), "1s");
-        command.args([
-            "bench",
-            "submit",
-            "--clients",
-            "1",
-            "--seconds",
-            "1",
-            "--warmup",
-            "0",
-        ]);
-        let text = shell::output(&mut command).ok()?;
-        let answer: Value = serde_json::from_str(&text).ok()?;
-        (answer["errors"].as_u64() == Some(0)).then_some(())
-    })
 }
 
 fn memory_mib(fleet: &Fleet) -> u64 {

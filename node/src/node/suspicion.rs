@@ -15,7 +15,7 @@ use stellara_raft_store::types::{NodeId, Vote};
 use crate::gate::Gate;
 use crate::ingress::Group;
 use crate::ports::PeerLink;
-use crate::transport::raft::{Heart, withdraw_lease};
+use crate::transport::raft::{Heart, Memory, withdraw_lease};
 
 /// Looks at the leader no more and no less often than this.
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(5);
@@ -25,9 +25,14 @@ const CALL_COST: Duration = Duration::from_millis(20);
 /// Calls of one voter in one suspicion; then the election timeout takes over.
 const CALLS_MAX: u32 = 3;
 
-/// Suspicion and relief, until the group ends. A node whose gate is closed suspects, and does not stand.
-pub(super) async fn watch<R, D, L>(raft: Group<R, D>, heart: Arc<Heart<R, L>>, gate: Gate)
-where
+/// Suspicion and relief, until the group ends. A node whose gate is closed, or whose log is not whole, suspects, and
+/// does not stand.
+pub(super) async fn watch<R, D, L>(
+    raft: Group<R, D>,
+    heart: Arc<Heart<R, L>>,
+    gate: Gate,
+    memory: Memory,
+) where
     R: AsyncRuntime + 'static,
     D: Disk,
     L: PeerLink,
@@ -42,6 +47,7 @@ where
         raft,
         heart,
         gate,
+        memory,
     };
     let mut metrics = watch.raft.server_metrics();
     loop {
@@ -78,6 +84,7 @@ struct Watch<R: AsyncRuntime + 'static, D: Disk, L> {
     raft: Group<R, D>,
     heart: Arc<Heart<R, L>>,
     gate: Gate,
+    memory: Memory,
     every: Duration,
     late: Duration,
     looked_at: Duration,
@@ -147,7 +154,8 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             ..Turns::of(leader, place)
         };
         let due = now.saturating_sub(doubt.since) >= turns.due(doubt.calls);
-        if due && doubt.calls < CALLS_MAX && self.gate.reason().is_none() {
+        let may_stand = self.gate.reason().is_none() && self.memory.may_vote().is_ok();
+        if due && doubt.calls < CALLS_MAX && may_stand {
             doubt.calls += 1;
             self.call(doubt, place.vote, limit).await;
         }

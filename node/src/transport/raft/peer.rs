@@ -217,7 +217,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftNetworkV2<Types<R>>
         request: VoteRequest<Types<R>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
-        self.ask_vote(&request, VoteRound::Vote, option.soft_ttl())
+        self.ask_vote(&request, VoteRound::Vote, option.hard_ttl())
             .await
     }
 
@@ -226,7 +226,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftNetworkV2<Types<R>>
         request: VoteRequest<Types<R>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
-        self.ask_vote(&request, VoteRound::PreVote, option.soft_ttl())
+        self.ask_vote(&request, VoteRound::PreVote, option.hard_ttl())
             .await
     }
 
