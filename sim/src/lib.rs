@@ -5,5 +5,6 @@
 //! source or a real network.
 
 pub mod fake;
+pub mod plan;
 pub mod runtime;
 pub mod world;
