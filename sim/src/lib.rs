@@ -7,4 +7,5 @@
 pub mod fake;
 pub mod plan;
 pub mod runtime;
+pub mod scenario;
 pub mod world;

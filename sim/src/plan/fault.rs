@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::target::Target;
 
+mod targets;
+
 /// What a loss of power does with writes that were not synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
