@@ -8,4 +8,5 @@ pub mod fake;
 pub mod plan;
 pub mod runtime;
 pub mod scenario;
+pub mod shrink;
 pub mod world;

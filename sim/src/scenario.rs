@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::fault::Fault;
+use crate::plan::operation::OperationAt;
 use crate::plan::topology::Topology;
+use crate::plan::{FaultAt, Plan};
 
 mod catalogue;
 mod check;
@@ -42,13 +44,13 @@ impl Span {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hazard {
     /// Once, at this moment after the cluster is ready.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<Span>,
     /// Again and again, with this time between one beginning and the next.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every_ms: Option<Span>,
     /// How long it lasts; to the end of the troubled part when absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_ms: Option<Span>,
     /// In how many of a thousand runs it happens at all; or, of `every_ms`, how many of a thousand times.
     #[serde(default = "always")]
@@ -94,6 +96,24 @@ pub struct Workload {
     pub bad_permille: u32,
     /// In how many of a thousand operations the shipped client is used; the others speak with a node in process.
     pub sdk_permille: u32,
+}
+
+impl Workload {
+    /// Nobody asks anything.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            clients: 1,
+            submits_per_s: 0,
+            reads_per_s: 0,
+            stale_reads_per_s: 0,
+            again_permille: 0,
+            conflict_permille: 0,
+            cancel_permille: 0,
+            bad_permille: 0,
+            sdk_permille: 0,
+        }
+    }
 }
 
 impl Default for Workload {
@@ -143,6 +163,9 @@ pub struct Scenario {
     /// Paths that clog in turns.
     #[serde(default, rename = "swizzle")]
     pub swizzles: Vec<Swizzle>,
+    /// Operations at their moments, beside those of the workload.
+    #[serde(default, rename = "operation")]
+    pub operations: Vec<OperationAt>,
 }
 
 const fn settle_ms() -> u64 {
@@ -201,6 +224,39 @@ impl Scenario {
             error,
         })?;
         Self::parse(name, &text)
+    }
+
+    /// The scenario that makes exactly `plan`, under its seed.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Self {
+        let once = |at: &FaultAt| Hazard {
+            at_ms: Some(Span::Fixed(at.at_ms)),
+            every_ms: None,
+            for_ms: at.for_ms.map(Span::Fixed),
+            chance_permille: always(),
+            fault: at.fault.clone(),
+        };
+        Self {
+            name: plan.scenario.clone(),
+            about: format!("A run of {} under seed {}.", plan.scenario, plan.seed),
+            keeps: String::new(),
+            seen_in: String::new(),
+            for_ms: plan.for_ms,
+            settle_ms: plan.settle_ms,
+            topology: plan.topology.clone(),
+            workload: Workload::none(),
+            hazards: plan.faults.iter().map(once).collect(),
+            swizzles: Vec::new(),
+            operations: plan.operations.clone(),
+        }
+    }
+
+    /// Its text, as a file.
+    ///
+    /// # Errors
+    /// When a number does not fit TOML's.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
     }
 
     /// Reads the text of a scenario; `of` names it in errors.

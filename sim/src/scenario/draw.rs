@@ -15,7 +15,8 @@ impl Scenario {
     /// What a run of this scenario does under a seed.
     #[must_use]
     pub fn plan(&self, seed: u64) -> Plan {
-        let mut operations = self.operations(seed);
+        let mut operations = self.drawn_operations(seed);
+        operations.extend(self.operations.iter().cloned());
         operations.sort_by_key(|operation| operation.at_ms);
         let mut faults = Vec::new();
         for (nth, hazard) in (0..).zip(&self.hazards) {
@@ -107,7 +108,7 @@ impl Scenario {
         fault
     }
 
-    fn operations(&self, seed: u64) -> Vec<OperationAt> {
+    fn drawn_operations(&self, seed: u64) -> Vec<OperationAt> {
         let mut draws = RandomStream::derive(&[seed, OPERATIONS]);
         let workload = self.workload;
         let count = |per_s: u32| u64::from(per_s) * self.for_ms / 1_000;

@@ -30,6 +30,15 @@ fn every_file_is_in_the_catalogue() {
 }
 
 #[test]
+fn a_plan_written_as_a_scenario_makes_the_same_plan() {
+    for entry in catalogue() {
+        let plan = Scenario::named(entry.name).unwrap().plan(11);
+        let text = Scenario::of_plan(&plan).to_toml().unwrap();
+        assert_eq!(Scenario::parse(entry.name, &text).unwrap().plan(11), plan);
+    }
+}
+
+#[test]
 fn a_fault_changes_no_operation() {
     let calm = Scenario::named("calm").unwrap();
     let mut troubled = calm.clone();
