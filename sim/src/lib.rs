@@ -6,7 +6,10 @@
 
 pub mod fake;
 pub mod plan;
+pub mod record;
+pub mod run;
 pub mod runtime;
 pub mod scenario;
 pub mod shrink;
+pub mod swarm;
 pub mod world;

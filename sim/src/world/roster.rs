@@ -53,6 +53,15 @@ impl Roster {
         self.nodes().contains_key(&node_id)
     }
 
+    /// The running node at a place in their order, counted round.
+    #[must_use]
+    pub fn nth(&self, turn: usize) -> Option<(NodeId, Node<SimPorts>)> {
+        let nodes = self.nodes();
+        let at = turn.checked_rem(nodes.len())?;
+        let (node_id, node) = nodes.iter().nth(at)?;
+        Some((*node_id, node.clone()))
+    }
+
     /// One of the running nodes.
     #[must_use]
     pub fn any(&self, draws: &mut RandomStream) -> Option<(NodeId, Node<SimPorts>)> {
