@@ -6,5 +6,6 @@
 
 pub mod fake;
 pub mod plan;
+pub mod regions;
 pub mod runtime;
 pub mod world;
