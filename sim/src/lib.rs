@@ -7,6 +7,7 @@
 pub mod fake;
 pub mod plan;
 pub mod record;
+pub mod regions;
 pub mod run;
 pub mod runtime;
 pub mod scenario;

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::History;
-use crate::invariants::{Checks, Violation};
+use crate::invariants::{Checks, Ending, Violation};
 use crate::plan::Plan;
 use crate::runtime::{RunError, SimOptions, SimRuntime, SimTime, TraceText, now, sleep};
 use crate::world::{World, WorldOptions};
@@ -121,13 +120,12 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Ran {
         let detail = format!("{} tasks panicked, first: {panic:?}", report.panics_total);
         let known = |violation: &&Violation| violation.invariant == NO_PANIC;
         if told.violations.iter().find(known).is_none() {
-            told.violations.push(Violation::of_run(NO_PANIC, report.at, detail));
+            told.violations.push(violation(NO_PANIC, report.at, detail));
         }
     }
     if report.foreign_wakes > 0 {
         let detail = format!("{} wakes came from other threads", report.foreign_wakes);
-        let violation = Violation::of_run("deterministic", report.at, detail);
-        told.violations.push(violation);
+        told.violations.push(violation(DETERMINISTIC, report.at, detail));
     }
     let outcome = Outcome {
         seed: plan.seed,
@@ -151,12 +149,25 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Ran {
 
 const NO_PANIC: &str = "no_panic";
 const LIVENESS: &str = "liveness";
+const NOBODY_STOPPED: &str = "nobody_stopped";
+/// Told when two runs of one plan differ, or when another thread took part in one.
+pub(crate) const DETERMINISTIC: &str = "deterministic";
+
+/// A property of the run as a whole is broken.
+pub(crate) fn violation(invariant: &'static str, at: SimTime, detail: String) -> Violation {
+    Violation {
+        invariant: invariant.into(),
+        at_ns: at.as_ns(),
+        node_id: None,
+        detail,
+    }
+}
 
 impl Told {
     fn cut_short(error: &RunError, at: SimTime) -> Self {
         Self {
             ready_at: at,
-            violations: vec![Violation::of_run(LIVENESS, at, error.to_string())],
+            violations: vec![violation(LIVENESS, at, error.to_string())],
             acked: 0,
             settled: 0,
             gaps: Gaps::default(),
@@ -164,22 +175,28 @@ impl Told {
     }
 }
 
+async fn start(plan: &Plan) -> Result<World, String> {
+    let options = WorldOptions::from_topology(plan.seed, &plan.topology);
+    let options = options.map_err(|error| error.to_string())?;
+    World::start(options).await.map_err(|error| error.to_string())
+}
+
 async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
-    let history = History::default();
-    let mut world = match World::start(WorldOptions::from_topology(plan.seed, &plan.topology)).await {
+    let mut world = match start(plan).await {
         Ok(world) => world,
-        Err(error) => return Told::not_started(error.to_string()),
+        Err(why) => return Told::not_started(why),
     };
-    let checks = Checks::start(&world, &history);
+    let checks = Checks::start(&world);
     if let Err(late) = world.until_ready(READY).await {
-        let told = Told::not_started(late.to_string());
-        checks.stop();
+        let mut told = Told::not_started(late.to_string());
+        told.violations.extend(checks.violations());
         world.stop();
         return told;
     }
     let ready_at = now();
     let mut gaps = Gaps::default();
-    let callers = Callers::start(&world, &history, plan, ready_at);
+    let history = world.history().clone();
+    let callers = Callers::start(&world, plan, ready_at);
     let mut troubles = Troubles::new(plan, ready_at);
     let end_ms = options.until_ms.map_or(plan.for_ms, |until| until.min(plan.for_ms));
     let end = ready_at + Duration::from_millis(end_ms);
@@ -196,19 +213,18 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
         late = settle::settle(&mut world, &callers, &mut troubles, limit).await;
     }
     let (acked, settled) = settle::counts(&world, &callers);
-    let mut violations = if whole {
-        checks.finish(&world)
-    } else {
-        checks.violations()
+    let ending = match (whole, &late) {
+        (true, None) => Ending::Settled,
+        (true, Some(_)) | (false, _) => Ending::Midway,
     };
-    if let Some(late) = late {
-        violations.push(Violation::of_run(LIVENESS, now(), late));
-    }
-    for stop in troubles.unexplained() {
-        violations.push(Violation::of_run("nobody_stopped", now(), stop.clone()));
+    let mut violations = checks.finish(ending);
+    violations.extend(late.map(|late| violation(LIVENESS, now(), late)));
+    let seen = violations.iter().any(|one| one.invariant == NOBODY_STOPPED);
+    if let Some(stopped) = troubles.unexplained().first().filter(|_| !seen) {
+        let detail = format!("node {}: {}", stopped.node_id, stopped.why);
+        violations.push(violation(NOBODY_STOPPED, stopped.at, detail));
     }
     callers.stop();
-    checks.stop();
     world.stop();
     Told {
         ready_at,
@@ -223,7 +239,7 @@ impl Told {
     fn not_started(why: String) -> Self {
         Self {
             ready_at: now(),
-            violations: vec![Violation::of_run(LIVENESS, now(), why)],
+            violations: vec![violation(LIVENESS, now(), why)],
             acked: 0,
             settled: 0,
             gaps: Gaps::default(),

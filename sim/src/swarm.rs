@@ -7,9 +7,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::invariants::Violation;
 use crate::record::Record;
-use crate::run::{Outcome, RunOptions, run};
+use crate::run::{DETERMINISTIC, Outcome, RunOptions, run, violation};
 use crate::runtime::SimTime;
 use crate::scenario::Scenario;
 
@@ -117,9 +116,8 @@ fn one(scenario: &Scenario, seed: u64, times: Times) -> Record {
         if again.without_wall() != outcome.without_wall() {
             let detail = format!("the second run has trace {}", again.trace_hash);
             let at = SimTime::from_ms(outcome.virtual_ms);
-            outcome
-                .violations
-                .push(Violation::of_run("deterministic", at, detail));
+            let differs = violation(DETERMINISTIC, at, detail);
+            outcome.violations.push(differs);
         }
     }
     Record::new(plan, outcome)

@@ -236,4 +236,9 @@ pub enum Fault {
         /// What they bid for one, in stroops.
         bid_stroops: i64,
     },
+    /// The ledger's close times are ahead of true time, or behind it.
+    LedgerClock {
+        /// By how much; at most a minute.
+        by_ms: i64,
+    },
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stellara_machine::command::{AccountRef, PaymentBody, SubmitPayment};
+use stellara_machine::command::{PaymentBody, SubmitPayment};
 use stellara_machine::ids::{
     AccountId, Asset, Destination, DeveloperId, IdempotencyKey, PaymentId,
 };
@@ -130,7 +130,7 @@ fn developer(payment: u32) -> DeveloperId {
 
 impl Callers {
     /// Sets the clients to work.
-    pub(super) fn start(world: &World, history: &History, plan: &Plan, ready_at: SimTime) -> Self {
+    pub(super) fn start(world: &World, plan: &Plan, ready_at: SimTime) -> Self {
         let accepted = Accepted::default();
         let bodies = Arc::new(Bodies::of(world, plan));
         let (mut submitting, mut others) = (Vec::new(), Vec::new());
@@ -138,7 +138,7 @@ impl Callers {
             let caller = Caller {
                 client: at.client,
                 roster: world.roster().clone(),
-                history: history.clone(),
+                history: world.history().clone(),
                 accepted: Arc::clone(&accepted),
                 bodies: Arc::clone(&bodies),
             };

@@ -8,7 +8,7 @@ use stellara_raft_store::types::NodeId;
 use crate::history::{Answer, History};
 use crate::plan::fault::Fault;
 use crate::runtime::{SimTime, now};
-use crate::world::World;
+use crate::world::{Inflicted, World};
 
 /// A leader was lost.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +45,8 @@ const fn ends_leadership(fault: &Fault) -> bool {
 
 impl Gaps {
     /// A fault began.
-    pub(super) fn inflicted(&mut self, fault: &Fault, leader: Option<NodeId>, hit: &[NodeId]) {
-        let Some(leader) = leader.filter(|leader| hit.contains(leader)) else {
+    pub(super) fn inflicted(&mut self, fault: &Fault, inflicted: &Inflicted) {
+        let Some(leader) = inflicted.leader.filter(|_| inflicted.hit_leader()) else {
             return;
         };
         if ends_leadership(fault) {

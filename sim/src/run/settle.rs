@@ -27,7 +27,7 @@ pub(super) async fn settle(
     // What is at its end stays there: it is looked at once.
     let mut done = std::collections::BTreeSet::new();
     loop {
-        troubles.supervise(world).await;
+        troubles.supervise(world);
         let open = still_open(world, callers, &mut done);
         let open = open?;
         if now() >= end {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::plan::fault::Fault;
 use crate::plan::{FaultAt, Plan};
 use crate::runtime::{SimTime, now};
 use crate::world::World;
-use crate::world::inflict::Relief;
+use crate::world::{Relief, Stopped};
 
 use super::failover::Gaps;
 
@@ -16,7 +17,7 @@ pub(super) struct Troubles {
     next: Option<(SimTime, FaultAt)>,
     lasting: BTreeMap<(SimTime, u32), Relief>,
     begun: u32,
-    unexplained: Vec<String>,
+    unexplained: Vec<Stopped>,
 }
 
 impl Troubles {
@@ -39,7 +40,7 @@ impl Troubles {
 
     /// Ends what is over, begins what is due, and looks after nodes that stopped.
     pub(super) async fn step(&mut self, world: &mut World, gaps: &mut Gaps) {
-        self.supervise(world).await;
+        self.supervise(world);
         while let Some(entry) = self.lasting.first_entry() {
             if entry.key().0 > now() {
                 break;
@@ -48,9 +49,13 @@ impl Troubles {
         }
         while let Some((at, fault)) = self.next.take_if(|(at, _)| *at <= now()) {
             self.next = self.waiting.next();
-            let leader = world.leader();
             let inflicted = world.inflict(&fault.fault).await;
-            gaps.inflicted(&fault.fault, leader, &inflicted.hit);
+            gaps.inflicted(&fault.fault, &inflicted);
+            if stops_a_node(&fault.fault) {
+                for node_id in &inflicted.nodes {
+                    world.explained().explain(*node_id, format!("{:?}", fault.fault));
+                }
+            }
             let ends = fault.for_ms.map_or(SimTime::MAX, |for_ms| {
                 at + Duration::from_millis(for_ms)
             });
@@ -69,17 +74,28 @@ impl Troubles {
     }
 
     /// Nodes that stopped by themselves are started again, as a service manager would.
-    pub(super) async fn supervise(&mut self, world: &mut World) {
-        for stop in world.supervise().await {
-            if !stop.explained {
-                self.unexplained
-                    .push(format!("node {}: {}", stop.node_id, stop.why));
+    pub(super) fn supervise(&mut self, world: &mut World) {
+        for stopped in world.supervise() {
+            if stopped.cause.is_none() {
+                self.unexplained.push(stopped);
             }
         }
     }
 
     /// Nodes that stopped by themselves though nothing was done to them.
-    pub(super) fn unexplained(&self) -> &[String] {
+    pub(super) fn unexplained(&self) -> &[Stopped] {
         &self.unexplained
     }
+}
+
+/// Whether a node that meets this fault may stop by itself.
+const fn stops_a_node(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::DiskError { .. }
+            | Fault::DiskFull { .. }
+            | Fault::BitRot { .. }
+            | Fault::TornWrite { .. }
+            | Fault::Misdirected { .. }
+    )
 }

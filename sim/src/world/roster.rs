@@ -47,6 +47,12 @@ impl Roster {
             .collect()
     }
 
+    /// A running node.
+    #[must_use]
+    pub fn get(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
+        self.nodes().get(&node_id).cloned()
+    }
+
     /// Whether a node runs.
     #[must_use]
     pub fn runs(&self, node_id: NodeId) -> bool {

@@ -114,6 +114,29 @@ impl Rows {
         self.settle(self.last());
     }
 
+    /// The rows of a space that are left when all unsettled batches are undone, but for those that do not hold.
+    pub fn durable_rows(&self, space: Space) -> Vec<Row> {
+        let mut durable: BTreeMap<&[u8], &Stored> = BTreeMap::new();
+        for (key, stored) in self.spaces.get(&space).into_iter().flatten() {
+            durable.insert(key, stored);
+        }
+        for undo in self.tail.iter().rev().flat_map(|step| step.iter().rev()) {
+            if undo.space != space {
+                continue;
+            }
+            match &undo.before {
+                Some(stored) => durable.insert(&undo.key, stored),
+                None => durable.remove(undo.key.as_slice()),
+            };
+        }
+        let sound = durable
+            .into_iter()
+            .filter(|(key, stored)| Self::holds(key, &stored.value, stored.crc32));
+        sound
+            .map(|(key, stored)| (key.to_vec(), stored.value.clone()))
+            .collect()
+    }
+
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, BadRow> {
         let Some(stored) = self.spaces.get(&space).and_then(|rows| rows.get(key)) else {
             return Ok(None);
@@ -173,6 +196,20 @@ impl Rows {
         }
         *row = Arc::new(flipped);
         Some(())
+    }
+
+    /// Leaves half of the last row's value under the checksum of the whole; returns its key.
+    pub fn tear_last(&mut self, space: Space) -> Option<Vec<u8>> {
+        let (key, row) = self.spaces.get_mut(&space)?.iter_mut().next_back()?;
+        let mut torn = Stored::clone(row);
+        let len = torn.value.len();
+        torn.value.truncate(len / 2);
+        if torn.value.len() == len {
+            torn.crc32 ^= 1;
+        }
+        self.bytes -= (len - torn.value.len()) as u64;
+        *row = Arc::new(torn);
+        Some(key.clone())
     }
 
     /// The key of the `nth` row of a space, modulo their count.

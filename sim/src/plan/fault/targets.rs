@@ -46,7 +46,8 @@ impl Fault {
             | Self::LedgerDown {}
             | Self::LedgerLoses { .. }
             | Self::LedgerLag { .. }
-            | Self::LedgerSurge { .. } => Vec::new(),
+            | Self::LedgerSurge { .. }
+            | Self::LedgerClock { .. } => Vec::new(),
         }
     }
 }
