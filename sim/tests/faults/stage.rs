@@ -9,9 +9,9 @@ use stellara_sim::plan::fault::Fault;
 use stellara_sim::plan::target::Target;
 use stellara_sim::plan::topology::Topology;
 use stellara_sim::runtime::{
-    NodeTag, RunReport, SimOptions, SimRuntime, SimTime, now, sleep, spawn_on,
+    JoinHandle, NodeTag, RunReport, SimOptions, SimRuntime, SimTime, now, sleep, spawn_on,
 };
-use stellara_sim::world::load::{Accepted, Load, LoadOptions, Standing, paid, standing};
+use stellara_sim::world::load::{Accepted, Load, LoadError, LoadOptions, Standing, paid, standing};
 use stellara_sim::world::{Inflicted, Relief, Stopped, World, WorldOptions, view_of};
 
 pub const READY: Duration = Duration::from_secs(20);
@@ -23,6 +23,7 @@ pub struct Stage {
     pub world: World,
     pub stopped: Vec<Stopped>,
     accepted: Vec<Accepted>,
+    answers: Vec<JoinHandle<Result<Vec<Accepted>, LoadError>>>,
     first: u32,
 }
 
@@ -76,17 +77,30 @@ impl Stage {
     /// Payments are accepted while time passes.
     pub async fn pay_without_settlement(&mut self, payments: u32) {
         let over = Duration::from_millis(10 * u64::from(payments));
-        let load = Load::numbered(&self.world, self.first, LoadOptions { payments, over });
+        self.begin_payments(payments, over);
+        self.finish_payments().await;
+    }
+
+    /// Callers ask for payments from now on.
+    pub fn begin_payments(&mut self, payments: u32, over: Duration) {
+        let options = LoadOptions { payments, over };
+        let load = Load::numbered(&self.world, self.first, options);
         self.first += payments;
-        let mut answers = spawn_on(NodeTag::DRIVER, load.finish());
-        let accepted = loop {
-            if let Some(accepted) = (&mut answers).now_or_never() {
-                break accepted.expect("the callers end");
-            }
-            self.pass(TICK).await;
-        };
-        let accepted = accepted.expect("every payment is accepted");
-        self.accepted.extend(accepted);
+        self.answers.push(spawn_on(NodeTag::DRIVER, load.finish()));
+    }
+
+    /// All of them are answered.
+    pub async fn finish_payments(&mut self) {
+        while let Some(mut answers) = self.answers.pop() {
+            let accepted = loop {
+                if let Some(accepted) = (&mut answers).now_or_never() {
+                    break accepted.expect("the callers end");
+                }
+                self.pass(TICK).await;
+            };
+            let accepted = accepted.expect("every payment is accepted");
+            self.accepted.extend(accepted);
+        }
     }
 
     /// Everything accepted is settled, as all nodes that run say.
@@ -194,6 +208,7 @@ pub fn run<F: Future<Output = Vec<Stopped>>>(
             world,
             stopped: Vec::new(),
             accepted: Vec::new(),
+            answers: Vec::new(),
             first: 0,
         };
         stage.pass(Duration::from_secs(1)).await;
