@@ -83,7 +83,6 @@ impl Relief {
 
 /// What a fault did.
 #[derive(Debug)]
-#[must_use]
 pub struct Inflicted {
     /// Whom it hit; nobody when it concerns all paths or the ledger.
     pub nodes: Vec<NodeId>,

@@ -92,15 +92,21 @@ impl Load {
     /// Sets the callers to work.
     #[must_use]
     pub fn start(world: &World, options: LoadOptions) -> Self {
+        Self::numbered(world, 0, options)
+    }
+
+    /// As `start`; the payments are numbered from `first`, so that they differ from those of an earlier load.
+    #[must_use]
+    pub fn numbered(world: &World, first: u32, options: LoadOptions) -> Self {
         let mut draws = stream(NodeTag::DRIVER, "load");
         let over_ns = u64::try_from(options.over.as_nanos()).unwrap_or(u64::MAX);
-        let callers = (0..options.payments).map(|nth| {
+        let callers = (first..first.saturating_add(options.payments)).map(|nth| {
             let payment = payment(world, nth, &mut draws);
-            let first = Duration::from_nanos(draws.below(over_ns));
+            let begin = Duration::from_nanos(draws.below(over_ns));
             let mut own = RandomStream::derive(&[draws.next_bits()]);
             let (asked, roster) = (payment.clone(), world.roster().clone());
             let caller = spawn_on(NodeTag::DRIVER, async move {
-                sleep(first).await;
+                sleep(begin).await;
                 submit(&asked, &roster, &mut own, PAUSE).await
             });
             (payment, caller)
