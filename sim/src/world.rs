@@ -26,19 +26,23 @@ use crate::fake::clock::SimClock;
 use crate::fake::disk::DrawnSync;
 use crate::fake::ledger::SimLedger;
 use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
+use crate::history::History;
+use crate::invariants::Explained;
 use crate::runtime::{
     EventKind, NodeTag, SimRuntime, SimTime, event, kill_node, now, sleep, spawn_on,
 };
 
-pub mod check;
 pub mod client;
+mod ears;
 pub mod load;
 mod money;
 mod roster;
+mod shelf;
 
-pub use check::Violation;
-pub use money::{Funds, payment_intent};
+pub use ears::Ears;
+pub use money::{Funds, Secret, payment_intent};
 pub use roster::Roster;
+pub use shelf::{Shelf, Shelved};
 
 const STARTED: EventKind = EventKind::new("node-start");
 const CRASHED: EventKind = EventKind::new("node-crash");
@@ -161,6 +165,10 @@ pub struct World {
     funds: Funds,
     disks: BTreeMap<NodeId, MemoryDisk>,
     roster: Roster,
+    shelf: Shelf,
+    ears: Ears,
+    history: History,
+    explained: Explained,
 }
 
 impl World {
@@ -183,11 +191,14 @@ impl World {
             funds,
             disks: BTreeMap::new(),
             roster: Roster::default(),
+            shelf: Shelf::default(),
+            ears: Ears::default(),
+            history: History::default(),
+            explained: Explained::default(),
             options,
         };
         for node_id in world.node_ids() {
-            let disk = world.new_disk(node_id);
-            world.disks.insert(node_id, disk);
+            world.replace_disk(node_id);
             world.start_node(node_id).await?;
         }
         Ok(world)
@@ -202,6 +213,12 @@ impl World {
         })
     }
 
+    fn replace_disk(&mut self, node_id: NodeId) {
+        let disk = self.new_disk(node_id);
+        self.shelf.put(node_id, disk.clone());
+        self.disks.insert(node_id, disk);
+    }
+
     /// All nodes, running or not.
     #[must_use]
     pub fn node_ids(&self) -> Vec<NodeId> {
@@ -212,6 +229,36 @@ impl World {
     #[must_use]
     pub const fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The disks, for those who look at them while the world runs.
+    #[must_use]
+    pub const fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// What the nodes hear of each other.
+    #[must_use]
+    pub const fn ears(&self) -> &Ears {
+        &self.ears
+    }
+
+    /// What clients did: who asks the cluster notes it here.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whom something was done to that stops a node: who does it notes it here.
+    #[must_use]
+    pub const fn explained(&self) -> &Explained {
+        &self.explained
+    }
+
+    /// What the world was made from.
+    #[must_use]
+    pub const fn options(&self) -> &WorldOptions {
+        &self.options
     }
 
     /// The network between the nodes.
@@ -298,10 +345,10 @@ impl World {
             region: options.whoami.region.clone(),
             cluster_id: options.whoami.cluster_id.clone(),
         };
-        let peers = self.network.clone();
+        let (peers, ears) = (self.network.clone(), self.ears.clone());
         let starting = spawn_on(NodeTag(node_id), async move {
             let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
-            peers.serve(identity, Arc::clone(&handler));
+            peers.serve(identity, ears.listening(node_id, Arc::clone(&handler)));
             drop(spawn_on(NodeTag(node_id), async move {
                 handler.beat(std::future::pending()).await;
             }));
@@ -333,8 +380,7 @@ impl World {
     pub fn wipe(&mut self, node_id: NodeId) {
         self.crash(node_id);
         event(WIPED, node_id, 0, String::new);
-        let disk = self.new_disk(node_id);
-        self.disks.insert(node_id, disk);
+        self.replace_disk(node_id);
     }
 
     /// Cuts a node off from all others; it still reaches the ledger.

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use super::{EngineError, Space};
 
 mod disk;
+mod durable;
 mod engine;
 mod files;
 mod folder;
@@ -21,6 +22,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use durable::Stored;
 pub use engine::MemoryEngine;
 use folder::Folder;
 

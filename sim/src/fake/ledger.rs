@@ -96,6 +96,11 @@ impl SimLedger {
         act(&mut shared.network)
     }
 
+    /// Looks at the network as somebody last left it: no ledger closes meanwhile.
+    pub fn peek<T>(&self, look: impl FnOnce(&Network) -> T) -> T {
+        look(&self.lock().network)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
