@@ -131,3 +131,39 @@ impl Invariant for AuditChain {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::check;
+    use super::*;
+
+    #[test]
+    fn a_record_that_was_changed_is_found() {
+        check::<AuditChain>(Ending::Midway, "the chain is broken", |stage| {
+            for node_id in 1..=3 {
+                let records = &mut stage.running(node_id).records;
+                let mut record = records[5].clone();
+                // The same bytes as the one before: its chain does not lead here.
+                record.bytes = records[4].bytes.clone();
+                records[5] = record;
+            }
+        });
+        check::<AuditChain>(Ending::Midway, "another node has another", |stage| {
+            stage.running(2).records[5].hash ^= 1;
+        });
+    }
+
+    #[test]
+    fn a_record_that_is_missing_is_found() {
+        check::<AuditChain>(Ending::Midway, "it has no record of entry", |stage| {
+            stage.running(2).records.remove(5);
+        });
+        check::<AuditChain>(Ending::Midway, "it has no record of entry", |stage| {
+            stage.running(3).records.pop();
+        });
+        check::<AuditChain>(Ending::Midway, "the chain is broken", |stage| {
+            stage.running(1).records.remove(5);
+        });
+    }
+}

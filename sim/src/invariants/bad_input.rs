@@ -78,3 +78,34 @@ impl Invariant for BadInput {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+    use stellara_machine::decision::Acceptance;
+
+    #[test]
+    fn bad_input_that_is_accepted_is_found() {
+        check::<BadInput>(Ending::Midway, "it answers Accepted", |stage| {
+            let (bad, payment) = stage.first();
+            let acceptance = Acceptance::New;
+            stage.call(
+                1,
+                Asked::Bad(bad),
+                Answer::Accepted {
+                    payment,
+                    acceptance,
+                },
+            );
+        });
+    }
+
+    #[test]
+    fn bad_input_that_leaves_a_row_is_found() {
+        check::<BadInput>(Ending::Midway, "must have been refused", |stage| {
+            let (bad, _) = stage.first();
+            stage.call(1, Asked::Bad(bad), Answer::Unknown);
+        });
+    }
+}

@@ -60,3 +60,22 @@ impl Invariant for Bounded {
         self.looks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::check;
+    use super::*;
+
+    #[test]
+    fn what_grows_past_its_bound_is_found() {
+        check::<Bounded>(Ending::Midway, "65537 callers, at most 65536", |stage| {
+            stage.running(2).admitted = 65_537;
+        });
+        check::<Bounded>(Ending::Midway, "257 entries not applied", |stage| {
+            let vitals = &mut stage.running(1).vitals;
+            let applied = vitals.applied.unwrap().index;
+            vitals.last_log.as_mut().unwrap().index = applied + 257;
+        });
+    }
+}

@@ -72,3 +72,24 @@ impl Invariant for Durability {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_without_a_majority_is_found() {
+        use stellara_raft_store::engine::Space;
+
+        check::<Durability>(Ending::Midway, "must keep it", |stage| {
+            let first = entry_of(stage.first().1).to_be_bytes();
+            for node_id in [2, 3] {
+                stage.rewrite(node_id, |folder, space, key, value| {
+                    let log = folder == "log" && space == Space::Entries;
+                    (!log || key < first.as_slice()).then(|| value.to_vec())
+                });
+            }
+        });
+    }
+}

@@ -39,3 +39,16 @@ impl Invariant for ElectionSafety {
         self.leaders.len() as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check_next;
+    use super::*;
+
+    #[test]
+    fn two_leaders_of_one_term_are_found() {
+        check_next::<ElectionSafety>("both lead in term", |stage| {
+            stage.running(2).vitals.voted_for = 2;
+        });
+    }
+}

@@ -55,3 +55,26 @@ impl Invariant for EqualState {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::check;
+    use super::*;
+    use stellara_raft_store::engine::Space;
+
+    #[test]
+    fn a_state_of_its_own_is_found() {
+        check::<EqualState>(
+            Ending::Midway,
+            "differs from the one that node 1 had",
+            |stage| {
+                stage.rewrite(2, |folder, space, key, value| {
+                    let account =
+                        folder.starts_with("state") && space == Space::Rows && key[0] == b'a';
+                    (!account).then(|| value.to_vec())
+                });
+            },
+        );
+    }
+}

@@ -112,3 +112,38 @@ impl Invariant for FeesConserved {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, check};
+    use super::*;
+
+    #[test]
+    fn a_fee_that_nobody_charged_is_found() {
+        check::<FeesConserved>(Ending::Midway, "the ledger charged 0", |stage| {
+            stage.facts.fee_account = Some("another".to_owned());
+        });
+    }
+
+    #[test]
+    fn a_fee_that_is_not_counted_is_found() {
+        let stage = Stage::of_run(5);
+        let mut invariant = FeesConserved::default();
+        assert_eq!(stage.show(&mut invariant, Ending::Settled), Ok(()));
+        assert!(invariant.charged_stroops > 0 && invariant.paid_stroops > 0);
+        invariant.charged_stroops += 1;
+        let charged = stage.show(&mut invariant, Ending::Settled).unwrap_err();
+        assert!(
+            charged.detail.contains("left the fee account"),
+            "{charged:?}"
+        );
+    }
+
+    #[test]
+    fn money_that_leaves_the_treasury_unseen_is_found() {
+        check::<FeesConserved>(Ending::Midway, "left the treasury", |stage| {
+            let treasury = stage.facts.treasury.clone().unwrap();
+            *stage.facts.opening_stroops.get_mut(&treasury).unwrap() += 1;
+        });
+    }
+}

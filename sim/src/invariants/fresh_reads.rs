@@ -96,3 +96,41 @@ impl Invariant for FreshReads {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::{Stage, check};
+    use super::*;
+    use stellara_machine::ids::Index;
+
+    fn read(stage: &mut Stage, applied: u64) {
+        let (_, payment) = stage.first();
+        let fresh = Fresh::Linearizable;
+        let seen = stage.running(1).view.payment(payment).unwrap();
+        let seen = Seen {
+            applied: Index(applied),
+            payment: seen,
+        };
+        stage.call(1, Asked::Read { payment, fresh }, Answer::Seen(seen));
+    }
+
+    #[test]
+    fn a_read_that_misses_an_acknowledged_write_is_found() {
+        check::<FreshReads>(Ending::Midway, "sees entry 1,", |stage| read(stage, 1));
+        check::<FreshReads>(Ending::Midway, "entry 999 was known before", |stage| {
+            read(stage, 999);
+            read(stage, 998);
+        });
+    }
+
+    #[test]
+    fn a_read_that_misses_a_cancellation_is_found() {
+        check::<FreshReads>(Ending::Midway, "it was cancelled before", |stage| {
+            let (asked, payment) = stage.first();
+            let developer = asked.developer;
+            stage.call(2, Asked::Cancel { developer, payment }, Answer::Cancelled);
+            read(stage, 999);
+        });
+    }
+}

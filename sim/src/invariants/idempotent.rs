@@ -169,3 +169,87 @@ impl Invariant for Idempotent {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+
+    const NEW: Acceptance = Acceptance::New;
+
+    #[test]
+    fn another_answer_to_the_same_key_is_found() {
+        check::<Idempotent>(Ending::Midway, "and now", |stage| {
+            let (asked, payment) = stage.first();
+            let payment = PaymentId(payment.0 + 1);
+            let acceptance = Acceptance::Repeated;
+            stage.call(
+                2,
+                Asked::Submit(asked),
+                Answer::Accepted {
+                    payment,
+                    acceptance,
+                },
+            );
+        });
+        check::<Idempotent>(Ending::Midway, "two calls made payment", |stage| {
+            let (asked, payment) = stage.first();
+            let acceptance = NEW;
+            stage.call(
+                2,
+                Asked::Submit(asked),
+                Answer::Accepted {
+                    payment,
+                    acceptance,
+                },
+            );
+        });
+    }
+
+    #[test]
+    fn another_body_under_the_same_key_is_found() {
+        check::<Idempotent>(Ending::Midway, "another body is taken", |stage| {
+            let (mut asked, payment) = stage.first();
+            asked.body.amount.0 += 1;
+            let acceptance = Acceptance::Repeated;
+            stage.call(
+                2,
+                Asked::Submit(asked),
+                Answer::Accepted {
+                    payment,
+                    acceptance,
+                },
+            );
+        });
+        check::<Idempotent>(
+            Ending::Midway,
+            "the first body is taken for another",
+            |stage| {
+                let (asked, payment) = stage.first();
+                let refused = Answer::Refused(Refusal::KeyReused { payment });
+                stage.call(2, Asked::Submit(asked), refused);
+            },
+        );
+        check::<Idempotent>(Ending::Midway, "refused for payment", |stage| {
+            let (mut asked, payment) = stage.first();
+            asked.body.amount.0 += 1;
+            let payment = PaymentId(payment.0 + 1);
+            let refused = Answer::Refused(Refusal::KeyReused { payment });
+            stage.call(2, Asked::Submit(asked), refused);
+        });
+    }
+
+    #[test]
+    fn a_body_that_changed_is_found() {
+        let stage = super::super::stage::Stage::of_run(5);
+        let mut invariant = Idempotent::default();
+        assert_eq!(stage.show(&mut invariant, Ending::Midway), Ok(()));
+        let first = invariant.keys.values_mut().next().unwrap();
+        first.body.amount.0 += 1;
+        let breach = stage.show(&mut invariant, Ending::Midway).unwrap_err();
+        assert!(
+            breach.detail.contains("is not what was asked"),
+            "{breach:?}"
+        );
+    }
+}

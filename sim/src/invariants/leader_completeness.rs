@@ -82,3 +82,27 @@ impl Invariant for LeaderCompleteness {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check_next;
+    use super::*;
+
+    #[test]
+    fn a_leader_without_a_committed_entry_is_found() {
+        use stellara_raft_store::engine::Space;
+        use stellara_raft_store::log::inspect;
+
+        check_next::<LeaderCompleteness>("does not hold entry", |stage| {
+            let committed = stage.running(1).vitals.committed.unwrap();
+            let last = inspect::entry_key(committed.index);
+            stage.rewrite(2, |_, space, key, value| {
+                (space != Space::Entries || key < last.as_slice()).then(|| value.to_vec())
+            });
+            let vitals = &mut stage.running(2).vitals;
+            vitals.role = Role::Leader;
+            vitals.term += 1;
+            vitals.voted_for = 2;
+        });
+    }
+}

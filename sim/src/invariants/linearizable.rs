@@ -44,3 +44,25 @@ impl Invariant for Linearizable {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+    use crate::history::{Answer, Asked, Seen};
+    use crate::plan::operation::Fresh;
+    use stellara_machine::ids::Index;
+
+    #[test]
+    fn a_read_that_sees_nothing_of_an_accepted_payment_is_found() {
+        check::<Linearizable>(Ending::Midway, "Not { placed:", |stage| {
+            let (_, payment) = stage.first();
+            let fresh = Fresh::Linearizable;
+            let seen = Seen {
+                applied: Index(1),
+                payment: None,
+            };
+            stage.call(2, Asked::Read { payment, fresh }, Answer::Seen(seen));
+        });
+    }
+}

@@ -135,3 +135,44 @@ impl Invariant for LogMatching {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stellara_raft_store::engine::memory::MemoryDisk;
+
+    use super::super::Ending;
+    use super::super::stage::{Stage, check};
+    use super::*;
+
+    /// The value of the last entry of a log.
+    fn last_value(disk: &MemoryDisk) -> Option<Vec<u8>> {
+        disk.durable_last(inspect::FOLDER, Space::Entries, |_, value| value.to_vec())
+    }
+
+    #[test]
+    fn other_bytes_at_one_place_are_found() {
+        let other = Stage::of_run(6);
+        check::<LogMatching>(Ending::Midway, "other bytes", |stage| {
+            let disk = &other.nodes[&1].disk;
+            stage.rewrite(2, |folder, space, key, value| {
+                let log = folder == inspect::FOLDER && space == Space::Entries;
+                // The other run wrote something else in the same term at the same place.
+                let theirs = disk.stored_row(folder, space, key, <[u8]>::to_vec);
+                let theirs = theirs.filter(|_| log);
+                Some(theirs.unwrap_or_else(|| value.to_vec()))
+            });
+        });
+    }
+
+    #[test]
+    fn entries_are_compared_as_they_come() {
+        let stage = Stage::of_run(5);
+        let mut invariant = LogMatching::default();
+        stage.look(&mut invariant).unwrap();
+        let compared = invariant.compared();
+        assert!(compared > 20, "{compared}");
+        assert!(last_value(&stage.nodes[&1].disk).is_some());
+        stage.look(&mut invariant).unwrap();
+        assert!(invariant.compared() <= compared + 3, "nothing is new");
+    }
+}

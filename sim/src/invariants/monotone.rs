@@ -100,3 +100,41 @@ impl Invariant for Monotone {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, check_next};
+    use super::*;
+
+    #[test]
+    fn what_goes_back_is_found() {
+        check_next::<Monotone>("term goes back", |stage| stage.running(2).vitals.term -= 1);
+        check_next::<Monotone>("it voted for node 1, and then for node 3", |stage| {
+            stage.running(2).vitals.voted_for = 3;
+        });
+        let back = |point: &mut Option<LogPoint>| point.as_mut().unwrap().index -= 1;
+        check_next::<Monotone>("commit index goes back", |stage| {
+            back(&mut stage.running(2).vitals.committed);
+        });
+        check_next::<Monotone>("applied index goes back", |stage| {
+            back(&mut stage.running(2).vitals.applied);
+        });
+    }
+
+    #[test]
+    fn a_restart_behind_the_snapshot_is_found() {
+        let mut stage = Stage::of_run(5);
+        let mut invariant = Monotone::default();
+        stage.running(2).vitals.snapshot = Some(LogPoint {
+            term: 1,
+            index: 1_000_000,
+        });
+        assert_eq!(stage.look(&mut invariant), Ok(()));
+        stage.running(2).run += 10;
+        let breach = stage.look(&mut invariant).unwrap_err();
+        assert!(breach.detail.contains("over a restart"), "{breach:?}");
+        // A new disk has promised nothing.
+        stage.node(2).life += 1;
+        assert_eq!(stage.look(&mut invariant), Ok(()));
+    }
+}

@@ -25,3 +25,23 @@ impl Invariant for NoPanic {
         self.looks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::check;
+    use super::*;
+    use crate::runtime::{NodeTag, TaskPanic};
+
+    #[test]
+    fn a_panic_is_found() {
+        check::<NoPanic>(Ending::Midway, "node 2 panicked", |stage| {
+            stage.panics.push(TaskPanic {
+                node: NodeTag(2),
+                at: stage.at,
+                message: "it broke".to_owned(),
+                location: None,
+            });
+        });
+    }
+}

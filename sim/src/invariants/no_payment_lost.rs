@@ -92,3 +92,34 @@ impl Invariant for NoPaymentLost {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+    use stellara_raft_store::engine::Space;
+
+    #[test]
+    fn a_payment_that_a_node_lacks_is_found() {
+        for ending in [Ending::Midway, Ending::Settled] {
+            check::<NoPaymentLost>(ending, "it has none such", |stage| {
+                stage.rewrite(3, |_, space, _, value| {
+                    (space != Space::Payments).then(|| value.to_vec())
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn a_payment_without_an_end_is_found() {
+        check::<NoPaymentLost>(Ending::Settled, "has no end", |stage| {
+            stage.rewrite(3, |folder, space, key, value| {
+                let status = folder.starts_with("state") && space == Space::Rows && key[0] == b's';
+                (!status).then(|| value.to_vec())
+            });
+        });
+        check::<NoPaymentLost>(Ending::Settled, "does not run", |stage| {
+            stage.node(2).running = None;
+        });
+    }
+}

@@ -105,3 +105,36 @@ impl Invariant for NoSecret {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+    use stellara_raft_store::engine::{Disk as _, Space};
+
+    #[test]
+    fn a_seed_in_a_row_is_found_as_bytes_and_as_text() {
+        for nth in [0, 1] {
+            check::<NoSecret>(Ending::Midway, "a secret is in state", |stage| {
+                let secret = stage.facts.secrets[nth].bytes().to_vec();
+                let mut hidden = Some([b"before".to_vec(), secret, b"after".to_vec()].concat());
+                stage.rewrite(2, |folder, space, key, value| {
+                    let payment =
+                        folder.starts_with("state") && space == Space::Payments && key[0] == b'p';
+                    let hidden = if payment { hidden.take() } else { None };
+                    Some(hidden.unwrap_or_else(|| value.to_vec()))
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn a_seed_in_a_file_is_found() {
+        check::<NoSecret>(Ending::Midway, "a secret is in snapshots/1-1", |stage| {
+            let secret = stage.facts.secrets[2].bytes().to_vec();
+            let disk = &stage.node(3).disk;
+            disk.append("snapshots/1-1", "000001.rows", &secret)
+                .unwrap();
+        });
+    }
+}

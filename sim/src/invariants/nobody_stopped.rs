@@ -31,3 +31,28 @@ impl Invariant for NobodyStopped {
         self.runs.len() as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::{Stage, check};
+    use super::*;
+
+    #[test]
+    fn a_node_that_stops_without_a_reason_is_found() {
+        check::<NobodyStopped>(Ending::Midway, "its Raft ended: the disk", |stage| {
+            stage.running(2).ended = Some("the disk".to_owned());
+        });
+    }
+
+    #[test]
+    fn a_node_that_was_stopped_is_none() {
+        let mut stage = Stage::of_run(5);
+        stage.running(2).ended = Some("the disk".to_owned());
+        stage.explained.explain(2, "its next write fails");
+        let mut invariant = NobodyStopped::default();
+        assert_eq!(stage.look(&mut invariant), Ok(()));
+        stage.explained.forget(2);
+        assert!(stage.look(&mut invariant).is_err());
+    }
+}

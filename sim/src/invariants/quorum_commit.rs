@@ -48,3 +48,30 @@ impl Invariant for QuorumCommit {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::check;
+    use super::*;
+
+    #[test]
+    fn a_commit_on_one_disk_of_three_is_found() {
+        use stellara_raft_store::engine::Space;
+        use stellara_raft_store::log::inspect;
+
+        check::<QuorumCommit>(
+            Ending::Midway,
+            "1 more of [1, 2, 3] must keep it",
+            |stage| {
+                let committed = stage.running(1).vitals.committed.unwrap();
+                let last = inspect::entry_key(committed.index);
+                for node_id in [2, 3] {
+                    stage.rewrite(node_id, |_, space, key, value| {
+                        (space != Space::Entries || key < last.as_slice()).then(|| value.to_vec())
+                    });
+                }
+            },
+        );
+    }
+}

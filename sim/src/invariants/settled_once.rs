@@ -171,3 +171,40 @@ fn exactly_once(sight: &Sight<'_>) -> Result<(), Breach> {
     );
     Err(Breach::of_all(detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, check};
+    use super::*;
+    use stellara_raft_store::engine::Space;
+
+    #[test]
+    fn a_payment_paid_by_two_transactions_is_found() {
+        let mut stage = Stage::of_run(5);
+        let mut invariant = SettledOnce::default();
+        assert_eq!(stage.look(&mut invariant), Ok(()));
+        assert!(invariant.compared() > 0);
+        // The ledger's journal is told again from its beginning, as if all of it had been paid again.
+        invariant.journal = 0;
+        stage.call(
+            1,
+            Asked::Bad(stage.first().0),
+            crate::history::Answer::Unknown,
+        );
+        let breach = stage.look(&mut invariant).unwrap_err();
+        assert!(breach.detail.contains("meant were 1"), "{breach:?}");
+    }
+
+    #[test]
+    fn a_payment_that_is_paid_and_not_settled_is_found() {
+        check::<SettledOnce>(Ending::Settled, "not settled and paid: Some", |stage| {
+            for node_id in 1..=3 {
+                stage.rewrite(node_id, |folder, space, key, value| {
+                    let status =
+                        folder.starts_with("state") && space == Space::Rows && key[0] == b's';
+                    (!status).then(|| value.to_vec())
+                });
+            }
+        });
+    }
+}

@@ -98,3 +98,65 @@ impl Invariant for StaleBound {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::{Stage, check};
+    use super::*;
+    use crate::history::Seen;
+    use stellara_machine::ids::Index;
+
+    fn read(stage: &mut Stage, node_id: NodeId, max_ms: u64) {
+        let (_, payment) = stage.first();
+        let fresh = Fresh::Stale { max_ms };
+        let seen = Seen {
+            applied: Index(1),
+            payment: None,
+        };
+        stage.call(node_id, Asked::Read { payment, fresh }, Answer::Seen(seen));
+    }
+
+    fn heard_ms_ago(stage: &Stage, node_id: NodeId, ms: u64) {
+        let at = SimTime::from_ms(stage.at.as_ms() - ms);
+        stage.ears.hear(node_id, at);
+    }
+
+    #[test]
+    fn an_answer_of_a_node_that_heard_nobody_is_found() {
+        check::<StaleBound>(Ending::Midway, "last heard another node", |stage| {
+            heard_ms_ago(stage, 2, 1_200);
+            read(stage, 2, 1_000);
+        });
+        check::<StaleBound>(Ending::Midway, "last heard another node", |stage| {
+            read(stage, 3, 1_000);
+        });
+    }
+
+    #[test]
+    fn a_bound_that_is_kept_is_no_breach() {
+        let mut stage = Stage::of_run(5);
+        heard_ms_ago(&stage, 2, 900);
+        read(&mut stage, 2, 1_000);
+        // Anything goes, and a leader has its majority's answers.
+        read(&mut stage, 3, 0);
+        read(&mut stage, 1, 1_000);
+        let mut invariant = StaleBound::default();
+        assert_eq!(stage.look(&mut invariant), Ok(()));
+        assert_eq!(invariant.compared(), 2);
+    }
+
+    #[test]
+    fn a_leader_that_was_replaced_long_ago_is_found() {
+        let mut stage = Stage::of_run(5);
+        let mut invariant = StaleBound::default();
+        let next = stage.running(2);
+        next.vitals.role = Role::Leader;
+        next.vitals.term += 1;
+        stage.look(&mut invariant).unwrap();
+        stage.at = stage.at + Duration::from_secs(2);
+        read(&mut stage, 1, 1_000);
+        let breach = stage.look(&mut invariant).unwrap_err();
+        assert_eq!(breach.node_id, Some(1));
+    }
+}

@@ -116,3 +116,27 @@ impl Invariant for WatchNoGap {
         self.compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ending;
+    use super::super::stage::check;
+    use super::*;
+
+    #[test]
+    fn a_gap_is_found_whoever_comes_first() {
+        check::<WatchNoGap>(Ending::Midway, "hears nothing of entry", |stage| {
+            stage.running(2).records.remove(5);
+        });
+        check::<WatchNoGap>(Ending::Midway, "was not told of", |stage| {
+            stage.running(1).records.remove(5);
+        });
+    }
+
+    #[test]
+    fn other_events_and_going_back_are_found() {
+        check::<WatchNoGap>(Ending::Midway, "hears other events", |stage| {
+            stage.running(3).records[5].hash ^= 1;
+        });
+    }
+}

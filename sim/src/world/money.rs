@@ -107,10 +107,7 @@ impl Funds {
         each.flat_map(|(_, seed)| {
             let bytes = seed.signing_key().to_bytes();
             let text = PrivateKey(bytes).as_unredacted().to_string();
-            [
-                Secret(bytes.to_vec()),
-                Secret(text.as_bytes().to_vec()),
-            ]
+            [Secret(bytes.to_vec()), Secret(text.as_bytes().to_vec())]
         })
         .collect()
     }
