@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
+use stellara_sim::invariants::{Checks, Ending};
 use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, sleep};
-use stellara_sim::world::check::Watch;
 use stellara_sim::world::load::{Accepted, Load, LoadOptions, Standing, paid, standing};
 use stellara_sim::world::{World, WorldOptions};
 
@@ -50,17 +50,17 @@ fn options(seed: u64) -> WorldOptions {
 
 struct Stage {
     world: World,
-    watch: Watch,
+    checks: Checks,
 }
 
 async fn ready(seed: u64) -> Stage {
     let world = World::start(options(seed)).await.expect("the world starts");
-    let watch = Watch::start(world.roster().clone(), Duration::from_millis(20));
+    let checks = Checks::start(&world);
     world
         .until_ready(READY)
         .await
         .expect("the cluster is ready");
-    Stage { world, watch }
+    Stage { world, checks }
 }
 
 fn load(stage: &Stage, row: Row, span: Duration) -> Option<Load> {
@@ -97,7 +97,7 @@ async fn pass(stage: &Stage, row: Row, span: Duration) {
 }
 
 async fn settle(stage: Stage, load: Option<Load>) {
-    let Stage { world, watch } = stage;
+    let Stage { world, checks } = stage;
     let accepted: Vec<Accepted> = match load {
         Some(load) => load.finish().await.expect("every payment is accepted"),
         None => Vec::new(),
@@ -117,7 +117,7 @@ async fn settle(stage: Stage, load: Option<Load>) {
         .expect("every payment is settled");
     let report = paid(&world, &accepted);
     assert!(report.is_exactly_once(), "{report:?}");
-    watch.look(world.roster()).expect("no law is broken");
+    assert_eq!(checks.finish(Ending::Settled), []);
     world.stop();
 }
 

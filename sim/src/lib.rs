@@ -5,6 +5,9 @@
 //! source or a real network.
 
 pub mod fake;
+pub mod history;
+pub mod invariants;
+pub mod linearizability;
 pub mod plan;
 pub mod record;
 pub mod regions;

@@ -125,7 +125,8 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Ran {
     }
     if report.foreign_wakes > 0 {
         let detail = format!("{} wakes came from other threads", report.foreign_wakes);
-        told.violations.push(violation(DETERMINISTIC, report.at, detail));
+        told.violations
+            .push(violation(DETERMINISTIC, report.at, detail));
     }
     let outcome = Outcome {
         seed: plan.seed,
@@ -178,7 +179,9 @@ impl Told {
 async fn start(plan: &Plan) -> Result<World, String> {
     let options = WorldOptions::from_topology(plan.seed, &plan.topology);
     let options = options.map_err(|error| error.to_string())?;
-    World::start(options).await.map_err(|error| error.to_string())
+    World::start(options)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
@@ -198,7 +201,9 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
     let history = world.history().clone();
     let callers = Callers::start(&world, plan, ready_at);
     let mut troubles = Troubles::new(plan, ready_at);
-    let end_ms = options.until_ms.map_or(plan.for_ms, |until| until.min(plan.for_ms));
+    let end_ms = options
+        .until_ms
+        .map_or(plan.for_ms, |until| until.min(plan.for_ms));
     let end = ready_at + Duration::from_millis(end_ms);
     while now() < end {
         troubles.step(&mut world, &mut gaps).await;
@@ -224,7 +229,6 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
         let detail = format!("node {}: {}", stopped.node_id, stopped.why);
         violations.push(violation(NOBODY_STOPPED, stopped.at, detail));
     }
-    callers.stop();
     world.stop();
     Told {
         ready_at,

@@ -25,11 +25,13 @@ use stellara_raft_store::view::View;
 use crate::fake::clock::SimClock;
 use crate::fake::ledger::SimLedger;
 use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
+use crate::history::History;
+use crate::invariants::Explained;
 use crate::runtime::{EventKind, NodeTag, SimRuntime, SimTime, event, now, sleep, spawn_on};
 
-pub mod check;
 pub mod client;
 mod damage;
+mod ears;
 pub mod inflict;
 pub mod load;
 mod money;
@@ -37,15 +39,17 @@ mod options;
 mod power;
 mod roster;
 mod seat;
+mod shelf;
 mod supervise;
 
-pub use check::Violation;
+pub use ears::Ears;
 use inflict::Leaders;
 pub use inflict::{Inflicted, Relief, Skipped};
-pub use money::{Funds, payment_intent};
+pub use money::{Funds, Secret, payment_intent};
 pub use options::NoPath;
 pub use roster::Roster;
 use seat::Seat;
+pub use shelf::{Shelf, Shelved};
 pub use supervise::{Cause, Stopped};
 
 const STARTED: EventKind = EventKind::new("node-start");
@@ -170,6 +174,10 @@ pub struct World {
     roster: Roster,
     tickets: u64,
     leaders: Leaders,
+    shelf: Shelf,
+    ears: Ears,
+    history: History,
+    explained: Explained,
 }
 
 impl World {
@@ -194,10 +202,15 @@ impl World {
             roster: Roster::default(),
             tickets: 0,
             leaders: Leaders::default(),
+            shelf: Shelf::default(),
+            ears: Ears::default(),
+            history: History::default(),
+            explained: Explained::default(),
             options,
         };
         for node_id in world.node_ids() {
             let seat = world.new_seat(node_id);
+            world.shelf.put(node_id, seat.disk.clone());
             world.seats.insert(node_id, seat);
             world.start_node(node_id).await?;
         }
@@ -214,6 +227,36 @@ impl World {
     #[must_use]
     pub const fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The disks, for those who look at them while the world runs.
+    #[must_use]
+    pub const fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// What the nodes hear of each other.
+    #[must_use]
+    pub const fn ears(&self) -> &Ears {
+        &self.ears
+    }
+
+    /// What clients did: who asks the cluster notes it here.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whom something was done to that stops a node: who does it notes it here.
+    #[must_use]
+    pub const fn explained(&self) -> &Explained {
+        &self.explained
+    }
+
+    /// What the world was made from.
+    #[must_use]
+    pub const fn options(&self) -> &WorldOptions {
+        &self.options
     }
 
     /// The network between the nodes.
@@ -300,9 +343,10 @@ impl World {
             cluster_id: options.whoami.cluster_id.clone(),
         };
         let (peers, roster) = (self.network.clone(), self.roster.clone());
+        let ears = self.ears.clone();
         let starting = spawn_on(NodeTag(node_id), async move {
             let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
-            peers.serve(identity, Arc::clone(&handler));
+            peers.serve(identity, ears.listening(node_id, Arc::clone(&handler)));
             drop(spawn_on(NodeTag(node_id), async move {
                 handler.beat(std::future::pending()).await;
             }));

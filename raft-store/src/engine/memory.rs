@@ -15,6 +15,7 @@ use super::{EngineError, Space};
 
 mod damage;
 mod disk;
+mod durable;
 mod engine;
 mod files;
 mod folder;
@@ -23,6 +24,7 @@ mod rows;
 mod tests;
 
 pub use damage::Misdirected;
+pub use durable::Stored;
 pub use engine::MemoryEngine;
 use folder::Folder;
 

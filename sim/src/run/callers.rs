@@ -3,6 +3,7 @@
 //! A submission is asked until it is answered, always with the same key; everything else is asked once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use stellara_machine::units::{Lane, Stroops};
 use crate::history::{Answer, Asked, History};
 use crate::plan::Plan;
 use crate::plan::operation::{LaneName, Mistake, Operation};
-use crate::runtime::{EventKind, JoinHandle, NodeTag, SimTime, event, sleep, sleep_until, spawn_on};
+use crate::runtime::{EventKind, NodeTag, SimTime, event, sleep, sleep_until, spawn_on};
 use crate::world::client::ask;
 use crate::world::{Roster, World};
 
@@ -30,8 +31,8 @@ type Accepted = Arc<Mutex<BTreeMap<u32, PaymentId>>>;
 /// The clients at work.
 pub(super) struct Callers {
     accepted: Accepted,
-    submitting: Vec<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
+    /// Operations that are not over.
+    open: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -133,7 +134,7 @@ impl Callers {
     pub(super) fn start(world: &World, plan: &Plan, ready_at: SimTime) -> Self {
         let accepted = Accepted::default();
         let bodies = Arc::new(Bodies::of(world, plan));
-        let (mut submitting, mut others) = (Vec::new(), Vec::new());
+        let open = Arc::new(AtomicUsize::new(plan.operations.len()));
         for at in &plan.operations {
             let caller = Caller {
                 client: at.client,
@@ -144,40 +145,24 @@ impl Callers {
             };
             let operation = at.operation.clone();
             let begins = ready_at + Duration::from_millis(at.at_ms);
-            let is_submit = matches!(operation, Operation::Submit { .. });
-            let task = spawn_on(NodeTag::DRIVER, async move {
+            let open = Arc::clone(&open);
+            drop(spawn_on(NodeTag::DRIVER, async move {
                 sleep_until(begins).await;
                 caller.perform(operation).await;
-            });
-            if is_submit {
-                submitting.push(task);
-            } else {
-                others.push(task);
-            }
+                open.fetch_sub(1, Ordering::Relaxed);
+            }));
         }
-        Self {
-            accepted,
-            submitting,
-            others,
-        }
+        Self { accepted, open }
     }
 
-    /// How many submissions are not answered.
+    /// How many operations are not over.
     pub(super) fn unanswered(&self) -> usize {
-        let open = |task: &&JoinHandle<()>| !task.is_finished();
-        self.submitting.iter().filter(open).count() + self.others.iter().filter(open).count()
+        self.open.load(Ordering::Relaxed)
     }
 
     /// The payments accepted so far.
     pub(super) fn accepted(&self) -> BTreeMap<u32, PaymentId> {
         lock(&self.accepted).clone()
-    }
-
-    /// Ends them all.
-    pub(super) fn stop(self) {
-        for task in self.submitting.into_iter().chain(self.others) {
-            task.abort();
-        }
     }
 }
 
@@ -203,7 +188,8 @@ impl Caller {
             Operation::Cancel { payment: number } => {
                 if let Some(payment) = self.known(number) {
                     let developer = developer(number);
-                    self.once(number, Asked::Cancel { developer, payment }).await;
+                    self.once(number, Asked::Cancel { developer, payment })
+                        .await;
                 }
             }
             Operation::Read {

@@ -84,8 +84,9 @@ impl Gaps {
             let Some((_, (_, seen_at))) = others.next() else {
                 continue;
             };
-            let since = seen_at.saturating_sub(super::STEP);
-            let under_it = acknowledged.iter().find(|at| **at >= since && **at > loss.at);
+            let under_it = acknowledged
+                .iter()
+                .find(|at| **at + super::STEP >= *seen_at && **at > loss.at);
             loss.regained = under_it.copied();
         }
     }

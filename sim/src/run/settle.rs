@@ -10,7 +10,6 @@ use crate::runtime::{now, sleep};
 use crate::world::{World, view_of};
 
 use super::callers::Callers;
-use super::failover::Gaps;
 use super::troubles::Troubles;
 
 /// How often it is looked whether all is done.
@@ -31,7 +30,10 @@ pub(super) async fn settle(
         let open = still_open(world, callers, &mut done);
         let open = open?;
         if now() >= end {
-            return Some(format!("after {} ms without faults: {open}", limit.as_millis()));
+            return Some(format!(
+                "after {} ms without faults: {open}",
+                limit.as_millis()
+            ));
         }
         sleep(LOOK).await;
     }
@@ -109,7 +111,10 @@ pub(super) fn counts(world: &World, callers: &Callers) -> (u64, u64) {
             Some(Stage::Settled { .. })
         )
     };
-    let settled = accepted.values().filter(|payment| is_settled(payment)).count();
+    let settled = accepted
+        .values()
+        .filter(|payment| is_settled(payment))
+        .count();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     (count(accepted.len()), count(settled))
 }

@@ -53,10 +53,13 @@ impl Troubles {
             gaps.inflicted(&fault.fault, &inflicted);
             if stops_a_node(&fault.fault) {
                 for node_id in &inflicted.nodes {
-                    world.explained().explain(*node_id, format!("{:?}", fault.fault));
+                    world
+                        .explained()
+                        .explain(*node_id, format!("{:?}", fault.fault));
                 }
             }
-            let ends = fault.for_ms.map_or(SimTime::MAX, |for_ms| {
+            // What has no end of its own ends with the troubled part.
+            let ends = fault.for_ms.map_or(SimTime::from_ns(u64::MAX), |for_ms| {
                 at + Duration::from_millis(for_ms)
             });
             self.begun += 1;

@@ -106,6 +106,7 @@ impl World {
             return;
         };
         let disk = self.new_disk(node_id, pace);
+        self.shelf.put(node_id, disk.clone());
         if let Some(seat) = self.seats.get_mut(&node_id) {
             if !seat.full.is_empty() {
                 disk.set_bytes_max(Some(RESERVE_BYTES));

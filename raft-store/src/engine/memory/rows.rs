@@ -161,6 +161,51 @@ impl Rows {
         }
     }
 
+    /// A row's value, not verified.
+    pub fn value(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
+        let stored = self.spaces.get(&space)?.get(key)?;
+        Some(stored.value.as_slice())
+    }
+
+    /// The rows of a space from the last one down, not verified, until `look` says no.
+    pub fn back(&self, space: Space, mut look: impl FnMut(&[u8], &[u8]) -> bool) {
+        let rows = self.spaces.get(&space).into_iter().flatten();
+        for (key, stored) in rows.rev() {
+            if !look(key, &stored.value) {
+                return;
+            }
+        }
+    }
+
+    /// A row's value if everything unsettled were lost.
+    pub fn durable_value(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
+        let undone = self.tail.iter().flatten();
+        let mut undone = undone.filter(|undo| undo.space == space && undo.key == key);
+        match undone.next() {
+            Some(first) => Some(first.before.as_ref()?.value.as_slice()),
+            None => self.value(space, key),
+        }
+    }
+
+    /// The last row of a space if everything unsettled were lost.
+    pub fn durable_last(&self, space: Space) -> Option<(&[u8], &[u8])> {
+        let mut overlay: BTreeMap<&[u8], Option<&Arc<Stored>>> = BTreeMap::new();
+        for undo in self.tail.iter().flatten() {
+            if undo.space == space {
+                let before = undo.before.as_ref();
+                overlay.entry(undo.key.as_slice()).or_insert(before);
+            }
+        }
+        let rows = self.spaces.get(&space).into_iter().flatten();
+        let mut settled = rows.rev().map(|(key, stored)| (key.as_slice(), stored));
+        let settled = settled.find(|(key, _)| !overlay.contains_key(key));
+        let undone = overlay.iter().rev();
+        let mut undone = undone.filter_map(|(key, before)| Some((*key, (*before)?)));
+        let last = settled.into_iter().chain(undone.next());
+        let last = last.max_by_key(|(key, _)| *key);
+        last.map(|(key, stored)| (key, stored.value.as_slice()))
+    }
+
     /// All rows in order, as they are stored.
     pub fn all(&self) -> impl Iterator<Item = (Space, &[u8], &[u8], u32)> {
         self.spaces.iter().flat_map(|(space, rows)| {

@@ -376,3 +376,51 @@ fn a_checkpoint_that_was_opened_can_still_be_sent() {
         "it is a store of its own now"
     );
 }
+
+#[test]
+fn what_is_durable_is_told_apart_from_what_is_stored() {
+    let disk = MemoryDisk::default();
+    let engine = open(&disk);
+    let durable = |key: u64| {
+        disk.durable_row("log", Space::Entries, &key.to_be_bytes(), <[u8]>::len)
+            .is_some()
+    };
+    let stored = |key: u64| {
+        disk.stored_row("log", Space::Entries, &key.to_be_bytes(), <[u8]>::len)
+            .is_some()
+    };
+    let last = || disk.durable_last("log", Space::Entries, |key, _| key.to_vec());
+    let name = |key: u64| Some(key.to_be_bytes().to_vec());
+    assert_eq!(last(), None);
+    run(engine.commit(row(0))).unwrap();
+    run(engine.commit(row(1))).unwrap();
+    engine.apply(row(2)).unwrap();
+    engine.apply(removal(1)).unwrap();
+    assert_eq!([0, 1, 2].map(durable), [true, true, false]);
+    assert_eq!([0, 1, 2].map(stored), [true, false, true]);
+    assert_eq!(last(), name(1));
+    // Written again before the removal is durable.
+    engine.apply(row(1)).unwrap();
+    assert_eq!((durable(1), stored(1), last()), (true, true, name(1)));
+    run(engine.flush()).unwrap();
+    assert_eq!([0, 1, 2].map(durable), [true, true, true]);
+    assert_eq!(last(), name(2));
+
+    let mut down = Vec::new();
+    disk.stored_back("log", Space::Entries, |key, _| {
+        down.push(key.to_vec());
+        down.len() < 2
+    });
+    assert_eq!(down, [name(2), name(1)].map(Option::unwrap));
+    disk.append("in", "a", b"aaaa").unwrap();
+    let mut all = Vec::new();
+    disk.everything(|folder, stored, bytes| {
+        let file = matches!(stored, Stored::File("a"));
+        all.push((folder.to_owned(), file, bytes.len()));
+    });
+    let log = |_| ("log".to_owned(), false, 100);
+    let expected: Vec<_> = std::iter::once(("in".to_owned(), true, 4))
+        .chain((0..3).map(log))
+        .collect();
+    assert_eq!(all, expected);
+}

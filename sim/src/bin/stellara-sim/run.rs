@@ -106,7 +106,10 @@ pub fn print(outcome: &Outcome, output: Output) -> Result<(), Failure> {
         ("events", outcome.events.to_string()),
         (
             "payments",
-            format!("{} acknowledged, {} settled", outcome.acked, outcome.settled),
+            format!(
+                "{} acknowledged, {} settled",
+                outcome.acked, outcome.settled
+            ),
         ),
         ("elections", outcome.elections.to_string()),
         ("failovers", failovers),

@@ -130,7 +130,13 @@ fn as_test(small: &Record) -> String {
         .plan
         .scenario
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '_'
+            }
+        })
         .collect();
     let plan = serde_json::to_string_pretty(&small.plan).unwrap_or_default();
     format!(

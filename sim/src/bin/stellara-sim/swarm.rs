@@ -48,7 +48,11 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     let (from, to) = text.split_once("..").ok_or_else(expected)?;
     let from: u64 = from.parse().map_err(|_| expected())?;
     let to: u64 = to.parse().map_err(|_| expected())?;
-    if from < to { Ok(from..to) } else { Err(expected()) }
+    if from < to {
+        Ok(from..to)
+    } else {
+        Err(expected())
+    }
 }
 
 /// One scenario's row.
@@ -81,8 +85,16 @@ pub fn run(args: SwarmArgs) -> Result<(), Failure> {
         scenarios: scenarios(&args.scenario)?,
         seeds: args.seeds.clone(),
         jobs: args.jobs.unwrap_or_else(cores),
-        until: if args.until_fail { Until::Fails } else { Until::Done },
-        times: if args.twice { Times::Twice } else { Times::Once },
+        until: if args.until_fail {
+            Until::Fails
+        } else {
+            Until::Done
+        },
+        times: if args.twice {
+            Times::Twice
+        } else {
+            Times::Once
+        },
     };
     let bar = progress(options.len());
     let unwritten: Mutex<Option<RecordError>> = Mutex::new(None);
@@ -204,8 +216,17 @@ fn table(summary: &Summary<'_>) -> Result<(), Failure> {
     };
     let rows: Vec<Vec<String>> = summary.rows.iter().map(line).collect();
     let heads = [
-        "SCENARIO", "SEEDS", "FAILED", "TIMES REAL", "ACKED", "SETTLED", "ELECTIONS", "FAILOVERS", "P50 MS",
-        "P99 MS", "MAX MS",
+        "SCENARIO",
+        "SEEDS",
+        "FAILED",
+        "TIMES REAL",
+        "ACKED",
+        "SETTLED",
+        "ELECTIONS",
+        "FAILOVERS",
+        "P50 MS",
+        "P99 MS",
+        "MAX MS",
     ];
     let [from, to] = summary.seeds;
     println!("seeds {from}..{to}");
