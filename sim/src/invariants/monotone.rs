@@ -46,7 +46,8 @@ fn check(node_id: NodeId, last: &Last, running: &Running) -> Result<(), Breach> 
     let now = &running.vitals;
     if let (Some((term, voted_for)), Some(vote)) = (last.vote, vote(now)) {
         back(node_id, "term", term, vote.0)?;
-        if vote.0 == term && vote.1 != voted_for {
+        // Who stood and lost follows the term's leader: that vote a majority gave, it is not one of its own.
+        if vote.0 == term && vote.1 != voted_for && !now.vote_committed {
             let detail = format!(
                 "in term {term} it voted for node {voted_for}, and then for node {}",
                 vote.1
@@ -87,7 +88,7 @@ impl Invariant for Monotone {
                     life: seen.life,
                     run: running.run,
                     vitals,
-                    vote: vote(&vitals).max(last.and_then(|last| last.vote)),
+                    vote: vote(&vitals).or(last.and_then(|last| last.vote)),
                     floor: last.map_or(0, |last| last.floor).max(behind),
                 },
             );
@@ -111,6 +112,7 @@ mod tests {
         check_next::<Monotone>("term goes back", |stage| stage.running(2).vitals.term -= 1);
         check_next::<Monotone>("it voted for node 1, and then for node 3", |stage| {
             stage.running(2).vitals.voted_for = 3;
+            stage.running(2).vitals.vote_committed = false;
         });
         let back = |point: &mut Option<LogPoint>| point.as_mut().unwrap().index -= 1;
         check_next::<Monotone>("commit index goes back", |stage| {
