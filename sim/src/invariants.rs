@@ -40,7 +40,7 @@ mod stale_bound;
 mod watch_no_gap;
 
 pub use checks::Checks;
-pub use sight::{Facts, Record, Running, Seen, Sight};
+pub use sight::{Entry, Facts, Record, Running, Seen, Sight};
 
 /// A property that must hold in every moment.
 pub trait Invariant: Send {

@@ -110,7 +110,8 @@ fn the_second_caller_has_its_turn_when_the_first_has_the_shorter_log() {
     // One turn over 2 x 174 ms later than otherwise; Raft's own timers take up to 420 + 420 + 4 x 87 ms when the right
     // one is first.
     for gap_ms in gaps_ms {
-        assert!(gap_ms < 1_188, "{gap_ms} ms");
+        // Looks are 10 ms apart.
+        assert!(gap_ms < 1_188 + 10, "{gap_ms} ms");
     }
 }
 

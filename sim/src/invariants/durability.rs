@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 
 use stellara_machine::ids::PaymentId;
-use stellara_node::node::LogPoint;
 
-use super::{Breach, Ending, Invariant, Sight};
+use super::{Breach, Ending, Entry, Invariant, Sight};
 use crate::history::Answer;
 
 /// A payment's identity is its entry's index and its place in the entry.
@@ -23,12 +22,12 @@ pub struct Durability {
 
 impl Durability {
     fn check(&mut self, sight: &Sight<'_>, index: u64) -> Result<(), Breach> {
-        // An entry that the foremost node has no record of left its log: then a snapshot holds it, here and elsewhere.
-        let point = sight.point_at(index);
-        let point = point.unwrap_or(LogPoint { term: 0, index });
+        // Who acknowledged it may be gone at the end of this moment, and the entry may have left the log.
+        let term = sight.term_at(index);
+        let entry = Entry { term, index };
         for voters in sight.voters() {
             self.compared += 1;
-            let missing = sight.missing(&voters, point);
+            let missing = sight.missing(&voters, entry);
             if missing > 0 {
                 let detail = format!(
                     "a payment of entry {index} is acknowledged; {missing} more of {voters:?} must keep it"

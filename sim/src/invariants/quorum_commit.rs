@@ -30,7 +30,7 @@ impl Invariant for QuorumCommit {
             }
             for voters in &running.voters {
                 self.compared += 1;
-                let missing = sight.missing(voters, point);
+                let missing = sight.missing(voters, point.into());
                 if missing > 0 {
                     let LogPoint { term, index } = point;
                     let detail = format!(

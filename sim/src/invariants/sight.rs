@@ -77,6 +77,24 @@ pub struct Seen {
     pub running: Option<Running>,
 }
 
+/// An entry that is looked for on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The term in which it was written; `None` takes any.
+    pub term: Option<u64>,
+    /// Its index.
+    pub index: u64,
+}
+
+impl From<LogPoint> for Entry {
+    fn from(point: LogPoint) -> Self {
+        Self {
+            term: Some(point.term),
+            index: point.index,
+        }
+    }
+}
+
 /// What is seen in a moment.
 pub struct Sight<'a> {
     /// True time.
@@ -125,25 +143,25 @@ impl<'a> Sight<'a> {
 
     /// How many more than half of a set of voters there must be of those that keep an entry for sure, and are not.
     #[must_use]
-    pub fn missing(&self, voters: &[NodeId], point: LogPoint) -> usize {
+    pub fn missing(&self, voters: &[NodeId], entry: Entry) -> usize {
         let keep = voters.iter().filter(|node_id| {
             let seen = self.nodes.get(node_id);
             // What was done to a disk may have taken what it had.
-            seen.is_some_and(|seen| seen.keeps(point)) || self.explained.why(**node_id).is_some()
+            seen.is_some_and(|seen| seen.keeps(entry)) || self.explained.why(**node_id).is_some()
         });
         (voters.len() / 2 + 1).saturating_sub(keep.count())
     }
 
-    /// The position of an entry, as the foremost node's log has it.
+    /// The term in which an entry was written, as the foremost node's log has it.
     #[must_use]
-    pub fn point_at(&self, index: u64) -> Option<LogPoint> {
+    pub fn term_at(&self, index: u64) -> Option<u64> {
         let (node_id, _) = self.foremost()?;
         let key = inspect::entry_key(index);
         let disk = &self.nodes.get(&node_id)?.disk;
         let found = disk.stored_row(inspect::FOLDER, Space::Entries, &key, |value| {
             inspect::entry_position(&key, value).ok()
         });
-        found?.as_ref().map(LogPoint::from)
+        position_term(found?)
     }
 
     /// The sets of voters as the foremost node knows them; all nodes when none runs.
@@ -160,16 +178,16 @@ impl Seen {
     /// Whether an entry is on this disk even if the power is lost now: in the log, or in a snapshot. A disk that was
     /// lost kept what it had; a record that rotted was kept.
     #[must_use]
-    pub fn keeps(&self, point: LogPoint) -> bool {
-        if self.forgotten >= point.index {
+    pub fn keeps(&self, entry: Entry) -> bool {
+        if self.forgotten >= entry.index {
             return true;
         }
-        let key = inspect::entry_key(point.index);
+        let key = inspect::entry_key(entry.index);
         let in_log = self
             .disk
             .durable_row(inspect::FOLDER, Space::Entries, &key, |value| {
                 let term = position_term(inspect::entry_position(&key, value).ok());
-                term.is_none_or(|term| term == point.term)
+                term.is_none_or(|term| entry.term.is_none_or(|asked| asked == term))
             });
         if in_log == Some(true) {
             return true;
@@ -178,9 +196,9 @@ impl Seen {
             inspect::FOLDER,
             Space::Rows,
             inspect::purged_key(),
-            |value| inspect::position(value).is_ok_and(|at| at.index >= point.index),
+            |value| inspect::position(value).is_ok_and(|at| at.index >= entry.index),
         );
-        purged == Some(true) || self.snapshot_index() >= point.index
+        purged == Some(true) || self.snapshot_index() >= entry.index
     }
 
     /// Whether an entry is in this log as its node reads it, or left it.
