@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use stellara_machine::ids::{Hash, Index};
-use stellara_node::gateway::{Gateway as _, Role};
 use stellara_raft_store::types::NodeId;
 
 use super::roster::Roster;
@@ -66,12 +65,11 @@ impl Laws {
                 let node_id = *node_id;
                 return Err(Violation::Stopped { node_id, why });
             }
-            let status = node.status();
-            if status.role == Role::Leader {
-                let first = *self.leaders.entry(status.term).or_insert(*node_id);
+            if let Some(term) = node.leads() {
+                let first = *self.leaders.entry(term).or_insert(*node_id);
                 if first != *node_id {
                     return Err(Violation::TwoLeaders {
-                        term: status.term,
+                        term,
                         first,
                         second: *node_id,
                     });
