@@ -17,6 +17,7 @@ mod disk;
 mod engine;
 mod files;
 mod folder;
+mod key;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::key::Key;
 use crate::engine::{Batch, Direction, Row, Scan, Space, Write};
 
 /// A row's bytes do not match its checksum.
@@ -40,7 +41,7 @@ struct Undo {
 /// Rows in memory: all are visible, those of the last `tail.len()` batches are not durable.
 #[derive(Default)]
 pub(super) struct Rows {
-    spaces: BTreeMap<Space, BTreeMap<Vec<u8>, Arc<Stored>>>,
+    spaces: BTreeMap<Space, BTreeMap<Key, Arc<Stored>>>,
     /// Undo steps of the batches after `durable`, oldest first.
     tail: VecDeque<Vec<Undo>>,
     durable: u64,
@@ -65,7 +66,7 @@ impl Rows {
 
     /// Applies a batch and returns its number.
     pub fn apply(&mut self, batch: Batch) -> u64 {
-        let mut step = Vec::new();
+        let mut step = Vec::with_capacity(batch.writes.len());
         for write in batch.writes {
             match write {
                 Write::Put(space, key, value) => {
@@ -129,8 +130,8 @@ impl Rows {
             Bound::Included(scan.from.as_slice()),
             Bound::Excluded(scan.to.as_slice()),
         ));
-        let row = |(key, stored): (&Vec<u8>, &Arc<Stored>)| {
-            verified(scan.space, key, stored).map(|value| (key.clone(), value))
+        let row = |(key, stored): (&Key, &Arc<Stored>)| {
+            verified(scan.space, key, stored).map(|value| (key.to_vec(), value))
         };
         match scan.direction {
             Direction::Ascending => range.take(scan.rows_max).map(row).collect(),
@@ -179,12 +180,16 @@ impl Rows {
     pub fn nth_key(&self, space: Space, nth: u64) -> Option<Vec<u8>> {
         let rows = self.spaces.get(&space).filter(|rows| !rows.is_empty())?;
         let at = usize::try_from(nth % rows.len() as u64).ok()?;
-        rows.keys().nth(at).cloned()
+        rows.keys().nth(at).map(|key| key.to_vec())
     }
 
     fn keys(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<Vec<u8>> {
         match self.spaces.get(&space) {
-            Some(rows) if from < to => rows.range(from..to).map(|(key, _)| key.clone()).collect(),
+            Some(rows) if from < to => {
+                let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+                let range = rows.range::<[u8], _>(bounds);
+                range.map(|(key, _)| key.to_vec()).collect()
+            }
             Some(_) | None => Vec::new(),
         }
     }
@@ -194,7 +199,7 @@ impl Rows {
         let size = |row: &Arc<Stored>| (key.len() + row.value.len()) as u64;
         let after = row.as_ref().map_or(0, size);
         let before = match row {
-            Some(row) => rows.insert(key.to_vec(), row),
+            Some(row) => rows.insert(Key::from(key), row),
             None => rows.remove(key),
         };
         self.bytes = self.bytes + after - before.as_ref().map_or(0, size);
