@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::key::Key;
 use crate::engine::{Batch, Direction, Row, Scan, Space, Write};
@@ -35,13 +34,13 @@ impl Stored {
 struct Undo {
     space: Space,
     key: Vec<u8>,
-    before: Option<Arc<Stored>>,
+    before: Option<Stored>,
 }
 
 /// Rows in memory: all are visible, those of the last `tail.len()` batches are not durable.
 #[derive(Default)]
 pub(super) struct Rows {
-    spaces: BTreeMap<Space, BTreeMap<Key, Arc<Stored>>>,
+    spaces: BTreeMap<Space, BTreeMap<Key, Stored>>,
     /// Undo steps of the batches after `durable`, oldest first.
     tail: VecDeque<Vec<Undo>>,
     durable: u64,
@@ -70,7 +69,7 @@ impl Rows {
         for write in batch.writes {
             match write {
                 Write::Put(space, key, value) => {
-                    let row = Arc::new(Stored::new(&key, value));
+                    let row = Stored::new(&key, value);
                     let before = self.set(space, &key, Some(row));
                     step.push(Undo { space, key, before });
                 }
@@ -130,7 +129,7 @@ impl Rows {
             Bound::Included(scan.from.as_slice()),
             Bound::Excluded(scan.to.as_slice()),
         ));
-        let row = |(key, stored): (&Key, &Arc<Stored>)| {
+        let row = |(key, stored): (&Key, &Stored)| {
             verified(scan.space, key, stored).map(|value| (key.to_vec(), value))
         };
         match scan.direction {
@@ -155,7 +154,7 @@ impl Rows {
 
     /// Puts a durable row with the checksum it came with.
     pub fn load(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>, crc32: u32) {
-        self.set(space, &key, Some(Arc::new(Stored { value, crc32 })));
+        self.set(space, &key, Some(Stored { value, crc32 }));
     }
 
     /// The row's checksum matches its bytes.
@@ -166,13 +165,11 @@ impl Rows {
     /// Turns one bit of a row's value over, modulo its length; an empty value gets a wrong checksum.
     pub fn flip(&mut self, space: Space, key: &[u8], bit: u64) -> Option<()> {
         let row = self.spaces.get_mut(&space)?.get_mut(key)?;
-        let mut flipped = Stored::clone(row);
-        if flipped.value.is_empty() {
-            flipped.crc32 ^= 1;
+        if row.value.is_empty() {
+            row.crc32 ^= 1;
         } else {
-            flip_bit(&mut flipped.value, bit);
+            flip_bit(&mut row.value, bit);
         }
-        *row = Arc::new(flipped);
         Some(())
     }
 
@@ -194,9 +191,9 @@ impl Rows {
         }
     }
 
-    fn set(&mut self, space: Space, key: &[u8], row: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+    fn set(&mut self, space: Space, key: &[u8], row: Option<Stored>) -> Option<Stored> {
         let rows = self.spaces.entry(space).or_default();
-        let size = |row: &Arc<Stored>| (key.len() + row.value.len()) as u64;
+        let size = |row: &Stored| (key.len() + row.value.len()) as u64;
         let after = row.as_ref().map_or(0, size);
         let before = match row {
             Some(row) => rows.insert(Key::from(key), row),
