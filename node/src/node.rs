@@ -299,6 +299,12 @@ impl<P: Ports> Node<P> {
         self.inner.ingress.admitted()
     }
 
+    /// The term in which this node leads, if it does.
+    #[must_use]
+    pub fn leads(&self) -> Option<u64> {
+        term::led_term::<P>(&self.inner.raft.server_metrics().borrow_watched())
+    }
+
     /// Hands leadership to `to`, or to the voter whose log is furthest, and waits until another node leads.
     ///
     /// # Errors

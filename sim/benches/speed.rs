@@ -11,6 +11,10 @@ use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, sleep};
 use stellara_sim::world::load::{Accepted, Load, LoadOptions, Standing, paid, standing};
 use stellara_sim::world::{World, WorldOptions};
 
+// As the command line does.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Payments a virtual second.
 const WRITES_PER_S: u32 = 20;
 const FAULT_EVERY: Duration = Duration::from_secs(15);

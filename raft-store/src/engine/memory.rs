@@ -19,6 +19,7 @@ mod durable;
 mod engine;
 mod files;
 mod folder;
+mod key;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -58,7 +58,7 @@ impl Disk for MemoryDisk {
         {
             return Err(write_failed(name, "the folder exists already"));
         }
-        let listed = files::describe(&copy);
+        let listed = files::describe_written(&copy);
         let folder = state.folders.entry(name.to_owned()).or_default();
         folder.files = copy;
         Ok(listed)

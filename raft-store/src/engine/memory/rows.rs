@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
 
+use super::key::Key;
 use crate::engine::{Batch, Direction, Row, Scan, Space, Write};
 
 /// A row's bytes do not match its checksum.
@@ -34,13 +34,13 @@ impl Stored {
 struct Undo {
     space: Space,
     key: Vec<u8>,
-    before: Option<Arc<Stored>>,
+    before: Option<Stored>,
 }
 
 /// Rows in memory: all are visible, those of the last `tail.len()` batches are not durable.
 #[derive(Default)]
 pub(super) struct Rows {
-    spaces: BTreeMap<Space, BTreeMap<Vec<u8>, Arc<Stored>>>,
+    spaces: BTreeMap<Space, BTreeMap<Key, Stored>>,
     /// Undo steps of the batches after `durable`, oldest first.
     tail: VecDeque<Vec<Undo>>,
     durable: u64,
@@ -65,11 +65,11 @@ impl Rows {
 
     /// Applies a batch and returns its number.
     pub fn apply(&mut self, batch: Batch) -> u64 {
-        let mut step = Vec::new();
+        let mut step = Vec::with_capacity(batch.writes.len());
         for write in batch.writes {
             match write {
                 Write::Put(space, key, value) => {
-                    let row = Arc::new(Stored::new(&key, value));
+                    let row = Stored::new(&key, value);
                     let before = self.set(space, &key, Some(row));
                     step.push(Undo { space, key, before });
                 }
@@ -152,8 +152,8 @@ impl Rows {
             Bound::Included(scan.from.as_slice()),
             Bound::Excluded(scan.to.as_slice()),
         ));
-        let row = |(key, stored): (&Vec<u8>, &Arc<Stored>)| {
-            verified(scan.space, key, stored).map(|value| (key.clone(), value))
+        let row = |(key, stored): (&Key, &Stored)| {
+            verified(scan.space, key, stored).map(|value| (key.to_vec(), value))
         };
         match scan.direction {
             Direction::Ascending => range.take(scan.rows_max).map(row).collect(),
@@ -189,7 +189,7 @@ impl Rows {
 
     /// The last row of a space if everything unsettled were lost.
     pub fn durable_last(&self, space: Space) -> Option<(&[u8], &[u8])> {
-        let mut overlay: BTreeMap<&[u8], Option<&Arc<Stored>>> = BTreeMap::new();
+        let mut overlay: BTreeMap<&[u8], Option<&Stored>> = BTreeMap::new();
         for undo in self.tail.iter().flatten() {
             if undo.space == space {
                 let before = undo.before.as_ref();
@@ -222,7 +222,7 @@ impl Rows {
 
     /// Puts a durable row with the checksum it came with.
     pub fn load(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>, crc32: u32) {
-        self.set(space, &key, Some(Arc::new(Stored { value, crc32 })));
+        self.set(space, &key, Some(Stored { value, crc32 }));
     }
 
     /// The row's checksum matches its bytes.
@@ -233,13 +233,11 @@ impl Rows {
     /// Turns one bit of a row's value over, modulo its length; an empty value gets a wrong checksum.
     pub fn flip(&mut self, space: Space, key: &[u8], bit: u64) -> Option<()> {
         let row = self.spaces.get_mut(&space)?.get_mut(key)?;
-        let mut flipped = Stored::clone(row);
-        if flipped.value.is_empty() {
-            flipped.crc32 ^= 1;
+        if row.value.is_empty() {
+            row.crc32 ^= 1;
         } else {
-            flip_bit(&mut flipped.value, bit);
+            flip_bit(&mut row.value, bit);
         }
-        *row = Arc::new(flipped);
         Some(())
     }
 
@@ -253,30 +251,34 @@ impl Rows {
             torn.crc32 ^= 1;
         }
         self.bytes -= (len - torn.value.len()) as u64;
-        *row = Arc::new(torn);
-        Some(key.clone())
+        *row = torn;
+        Some(key.to_vec())
     }
 
     /// The key of the `nth` row of a space, modulo their count.
     pub fn nth_key(&self, space: Space, nth: u64) -> Option<Vec<u8>> {
         let rows = self.spaces.get(&space).filter(|rows| !rows.is_empty())?;
         let at = usize::try_from(nth % rows.len() as u64).ok()?;
-        rows.keys().nth(at).cloned()
+        rows.keys().nth(at).map(|key| key.to_vec())
     }
 
     fn keys(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<Vec<u8>> {
         match self.spaces.get(&space) {
-            Some(rows) if from < to => rows.range(from..to).map(|(key, _)| key.clone()).collect(),
+            Some(rows) if from < to => {
+                let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+                let range = rows.range::<[u8], _>(bounds);
+                range.map(|(key, _)| key.to_vec()).collect()
+            }
             Some(_) | None => Vec::new(),
         }
     }
 
-    fn set(&mut self, space: Space, key: &[u8], row: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+    fn set(&mut self, space: Space, key: &[u8], row: Option<Stored>) -> Option<Stored> {
         let rows = self.spaces.entry(space).or_default();
-        let size = |row: &Arc<Stored>| (key.len() + row.value.len()) as u64;
+        let size = |row: &Stored| (key.len() + row.value.len()) as u64;
         let after = row.as_ref().map_or(0, size);
         let before = match row {
-            Some(row) => rows.insert(key.to_vec(), row),
+            Some(row) => rows.insert(Key::from(key), row),
             None => rows.remove(key),
         };
         self.bytes = self.bytes + after - before.as_ref().map_or(0, size);

@@ -126,8 +126,12 @@ impl Pipe {
         flow.last_due = due;
         flow.bytes += item.bytes();
         flow.under_way.push_back((due, item));
+        // Behind others it changes nothing for the reader, who waits for the first.
+        let first = flow.under_way.len() == 1;
         drop(flow);
-        self.readable.notify_one();
+        if first {
+            self.readable.notify_one();
+        }
     }
 
     async fn pull(&self, state: &SharedState) -> Result<Item, LinkError> {
