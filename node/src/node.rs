@@ -203,6 +203,7 @@ impl<P: Ports> Node<P> {
         let memory = Memory::of(log.past());
         let config = raft_config(&options, &memory)?;
         let store = StateStore::<P::Runtime, _>::open(outer.disk.clone())?;
+        store.reach_log(log.last_index())?;
         let node_id = options.whoami.node_id;
         let factory = RaftFactory::<P::Runtime, _, _>::new(
             node_id,
