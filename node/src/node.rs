@@ -179,7 +179,8 @@ fn raft_config(options: &NodeOptions, memory: &Memory) -> Result<Arc<Config>, St
         allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
         max_in_snapshot_log_to_keep: options.snapshot_entries / 4,
-        purge_batch_size: 256,
+        // Fewer entries than a snapshot needs are not worth a purge of their own.
+        purge_batch_size: options.snapshot_entries.clamp(1, 256),
         max_payload_entries: 64,
         install_snapshot_timeout: 60_000,
         ..Config::default()
@@ -205,6 +206,7 @@ impl<P: Ports> Node<P> {
         let memory = Memory::of(log.past());
         let config = raft_config(&options, &memory)?;
         let store = StateStore::<P::Runtime, _>::open(outer.disk.clone())?;
+        store.reach_log(log.last_index())?;
         let node_id = options.whoami.node_id;
         let factory = RaftFactory::<P::Runtime, _, _>::new(
             node_id,
