@@ -179,7 +179,7 @@ fn raft_config(options: &NodeOptions, memory: &Memory) -> Result<Arc<Config>, St
         allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
         max_in_snapshot_log_to_keep: options.snapshot_entries / 4,
-        // Fewer entries than a snapshot needs are not worth a purge of their own.
+        // Where snapshots are frequent, so are purges: a node that was away is then sent a snapshot.
         purge_batch_size: options.snapshot_entries.clamp(1, 256),
         max_payload_entries: 64,
         install_snapshot_timeout: 60_000,
