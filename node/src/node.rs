@@ -37,6 +37,7 @@ mod rejoin;
 mod standing;
 mod suspicion;
 mod term;
+mod time;
 mod vitals;
 
 pub use peers::PeerDoor;
@@ -141,13 +142,16 @@ impl<P: Ports> Clone for Node<P> {
 
 struct Inner<P: Ports> {
     raft: Group<P::Runtime, P::Disk>,
-    ingress: Ingress<P::Runtime, P::Disk, P::Link, P::Clock>,
+    ingress: Ingress<P::Runtime, P::Disk, P::Link, Time<P>>,
     reads: Reads<P::Runtime, P::Disk, P::Link>,
     gate: Gate,
     log: Log<P>,
     memory: Memory,
     options: NodeOptions,
 }
+
+/// What a node stamps with.
+type Time<P> = time::LogTime<<P as Ports>::Runtime, <P as Ports>::Disk, <P as Ports>::Clock>;
 
 type Log<P> = LogStore<<P as Ports>::Runtime, <<P as Ports>::Disk as Disk>::Engine>;
 
@@ -219,10 +223,11 @@ impl<P: Ports> Node<P> {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let gate = Gate::default();
+        let time = Time::<P>::new(outer.clock, store.view());
         let ingress = Ingress::open(
             raft.clone(),
             outer.link.clone(),
-            outer.clock.clone(),
+            time.clone(),
             gate.clone(),
             options.ingress,
         );
@@ -259,7 +264,7 @@ impl<P: Ports> Node<P> {
         let recall = memory.recall();
         let handler = RaftService::new(raft, heart, memory, outer.disk, door, snapshot_idle)?;
         if let Some(outside) = outer.settlement {
-            node.start_executor(outside)?;
+            node.start_executor(outside.at(time))?;
         }
         if recall != Recall::Whole {
             drop(P::Runtime::spawn(rejoin::run(node.clone(), outer.link)));
@@ -269,7 +274,7 @@ impl<P: Ports> Node<P> {
 
     fn start_executor(
         &self,
-        outside: Outside<P::Ledger, P::Signer, P::Clock>,
+        outside: Outside<P::Ledger, P::Signer, Time<P>>,
     ) -> Result<(), StartError> {
         self.inner.options.settlement.clone().validated()?;
         let watching = term::run_terms(self.clone(), outside);
@@ -452,12 +457,12 @@ type TermExecutor<P> = Executor<
     inside::Inside<P>,
     <P as Ports>::Ledger,
     <P as Ports>::Signer,
-    <P as Ports>::Clock,
+    Time<P>,
 >;
 
 fn term_executor<P: Ports>(
     node: &Node<P>,
-    outside: Outside<P::Ledger, P::Signer, P::Clock>,
+    outside: Outside<P::Ledger, P::Signer, Time<P>>,
 ) -> Result<TermExecutor<P>, SettingsError> {
     let inside = inside::Inside::new(node.clone());
     Executor::new(inside, outside, node.inner.options.settlement.clone())
