@@ -124,6 +124,29 @@ fn everything_ended(world: &World) -> Option<()> {
     (ended && level).then_some(())
 }
 
+/// A node that is stopped in order, and started again, is no node that stopped by itself.
+async fn restarted(seed: u64) {
+    let world = World::start(WorldOptions::three_regions(seed)).await;
+    let mut world = world.expect("the world starts");
+    let checks = Checks::start(&world);
+    let leader = world.until_ready(READY).await.expect("it is ready");
+    let running = world.roster().running();
+    let (_, node) = running
+        .iter()
+        .find(|(node_id, _)| *node_id == leader)
+        .expect("the leader runs");
+    node.stop().await;
+    drop(running);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(checks.hold(), Ok(()), "seed {seed}");
+    world.crash(leader);
+    let started = world.start_node(leader).await;
+    started.expect("it starts from what its disk kept");
+    world.until_ready(READY).await.expect("it is ready again");
+    assert_eq!(checks.finish(Ending::Settled), [], "seed {seed}");
+    world.stop();
+}
+
 async fn scenario(seed: u64) {
     let world = World::start(WorldOptions::three_regions(seed)).await;
     let world = world.expect("the world starts");
@@ -157,7 +180,7 @@ async fn scenario(seed: u64) {
     world.stop();
 }
 
-fn run(seed: u64) -> RunReport {
+fn run<F: Future<Output = ()>>(seed: u64, scenario: impl FnOnce(u64) -> F) -> RunReport {
     let mut runtime = SimRuntime::with_options(SimOptions {
         seed,
         time_limit: Some(SimTime::from_ms(600_000)),
@@ -174,11 +197,18 @@ fn run(seed: u64) -> RunReport {
 #[test]
 fn every_promise_is_kept_while_leaders_are_cut_off() {
     for seed in 0..4 {
-        run(seed);
+        run(seed, scenario);
     }
 }
 
 #[test]
 fn one_seed_is_one_history() {
-    assert_eq!(run(9), run(9));
+    assert_eq!(run(9, scenario), run(9, scenario));
+}
+
+#[test]
+fn a_node_that_is_restarted_in_order_breaks_no_promise() {
+    for seed in 0..2 {
+        run(seed, restarted);
+    }
 }
