@@ -222,7 +222,19 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
         (true, None) => Ending::Settled,
         (true, Some(_)) | (false, _) => Ending::Midway,
     };
+    if ending == Ending::Settled {
+        // What was mended excuses nothing any more.
+        for node_id in world.node_ids() {
+            if !world.is_damaged(node_id) {
+                world.explained().forget(node_id);
+            }
+        }
+    }
     let mut violations = checks.finish(ending);
+    if let Some((node_id, at)) = troubles.went_on() {
+        let detail = format!("node {node_id} went on after a call of its disk failed");
+        violations.push(violation("a_failed_disk_stops_its_node", at, detail));
+    }
     violations.extend(late.map(|late| violation(LIVENESS, now(), late)));
     let seen = violations.iter().any(|one| one.invariant == NOBODY_STOPPED);
     if let Some(stopped) = troubles.unexplained().first().filter(|_| !seen) {

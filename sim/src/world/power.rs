@@ -153,6 +153,13 @@ impl World {
         self.let_move(node_id, Ticket(0));
     }
 
+    /// Whether the process is kept from being scheduled.
+    #[must_use]
+    pub fn is_paused(&self, node_id: NodeId) -> bool {
+        let seat = self.seats.get(&node_id);
+        seat.is_some_and(|seat| !seat.paused.is_empty())
+    }
+
     pub(super) fn hold_still(&mut self, node_id: NodeId, ticket: Ticket) {
         let Some(seat) = self.seats.get_mut(&node_id) else {
             return;
