@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::plan::fault::Fault;
 use crate::plan::{FaultAt, Plan};
 use crate::runtime::{SimTime, now};
+use crate::timeline::recorder;
 use crate::world::World;
 use crate::world::{Relief, Stopped};
 
@@ -45,7 +46,9 @@ impl Troubles {
             if entry.key().0 > now() {
                 break;
             }
-            world.relieve(entry.remove()).await;
+            let ((_, number), relief) = entry.remove_entry();
+            recorder::fault_ends(number);
+            world.relieve(relief).await;
         }
         while let Some((at, fault)) = self.next.take_if(|(at, _)| *at <= now()) {
             self.next = self.waiting.next();
@@ -63,6 +66,7 @@ impl Troubles {
                 at + Duration::from_millis(for_ms)
             });
             self.begun += 1;
+            recorder::fault_begins(self.begun, || fault.fault.words(), &inflicted);
             self.lasting.insert((ends, self.begun), inflicted.relief);
         }
     }
@@ -71,7 +75,8 @@ impl Troubles {
     pub(super) async fn end(&mut self, world: &mut World) {
         self.next = None;
         self.waiting = Vec::new().into_iter();
-        for relief in std::mem::take(&mut self.lasting).into_values() {
+        for ((_, number), relief) in std::mem::take(&mut self.lasting) {
+            recorder::fault_ends(number);
             world.relieve(relief).await;
         }
     }
