@@ -195,8 +195,14 @@ pub fn question(text: &str, timers: TimerChoice) -> Result<Question, AdviseError
     let own = &mut topology.timers;
     for (chosen, timer) in [
         (timers.heartbeat_ms, &mut own.heartbeat_ms),
-        (timers.election_timeout_min_ms, &mut own.election_timeout_min_ms),
-        (timers.election_timeout_max_ms, &mut own.election_timeout_max_ms),
+        (
+            timers.election_timeout_min_ms,
+            &mut own.election_timeout_min_ms,
+        ),
+        (
+            timers.election_timeout_max_ms,
+            &mut own.election_timeout_max_ms,
+        ),
     ] {
         if let Some(chosen) = chosen {
             *timer = chosen;

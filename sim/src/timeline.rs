@@ -9,8 +9,8 @@ use crate::record::Record;
 use crate::run::{RunOptions, run};
 
 pub mod html;
-mod layout;
 mod lanes;
+mod layout;
 pub mod picture;
 pub mod recorder;
 mod scene;
@@ -43,7 +43,9 @@ pub enum TimelineError {
     #[error("output {0:?}: expected a file that ends in .html or .svg")]
     Format(String),
     /// The window has no length, or too much of it.
-    #[error("window from {from_ms} ms to {to_ms} ms: expected 1 to {WINDOW_MS_MAX} ms, the start first")]
+    #[error(
+        "window from {from_ms} ms to {to_ms} ms: expected 1 to {WINDOW_MS_MAX} ms, the start first"
+    )]
     Window {
         /// Its start, after the cluster was ready.
         from_ms: u64,

@@ -36,7 +36,9 @@ fn recording_changes_no_history() {
     assert_eq!(ran.outcome.without_wall(), record.outcome.without_wall());
     let picture = ran.picture.expect("it was asked for");
     assert!(!picture.faults.is_empty() && !picture.syncs.is_empty());
-    let again = run(&record.plan, &options).picture.expect("it was asked for");
+    let again = run(&record.plan, &options)
+        .picture
+        .expect("it was asked for");
     assert_eq!(picture, again);
     // The next run of this thread is not recorded.
     assert_eq!(run(&record.plan, &RunOptions::default()).picture, None);
@@ -46,27 +48,45 @@ fn recording_changes_no_history() {
 fn a_lost_leader_is_in_its_picture() {
     let record = recorded("region-lost", 10_000);
     let picture = picture(&record);
-    let regions: Vec<_> = picture.lanes.iter().map(|lane| lane.region.as_str()).collect();
+    let regions: Vec<_> = picture
+        .lanes
+        .iter()
+        .map(|lane| lane.region.as_str())
+        .collect();
     assert_eq!(regions, ["us-east-1", "eu-west-1", "ap-southeast-1"]);
     let lost = picture.faults.first().expect("a region is lost");
     assert!(picture.window.0 < lost.begun_at && lost.begun_at < picture.window.1);
     let next = picture.changes.iter().find(|change| {
-        let leads = matches!(change.turn, Turn::Role { role: Role::Leader, .. });
+        let leads = matches!(
+            change.turn,
+            Turn::Role {
+                role: Role::Leader,
+                ..
+            }
+        );
         leads && change.at > lost.begun_at
     });
     let next = next.expect("another leads");
     assert!(!lost.nodes.contains(&next.node_id));
-    for kind in [MessageKind::Vote, MessageKind::Append, MessageKind::Heartbeat] {
+    for kind in [
+        MessageKind::Vote,
+        MessageKind::Append,
+        MessageKind::Heartbeat,
+    ] {
         let of = |found: bool| {
             let mut all = picture.messages.iter().filter(|one| one.kind == kind);
             all.any(|one| one.heard_at.is_some() == found)
         };
         assert!(of(true), "no {kind:?} was heard");
-        assert!(kind == MessageKind::Vote || of(false), "no {kind:?} was lost");
+        assert!(
+            kind == MessageKind::Vote || of(false),
+            "no {kind:?} was lost"
+        );
     }
-    let acknowledged = picture.calls.iter().filter(|call| {
-        matches!(call.answered, Some((at, Answered::Acknowledged)) if at > next.at)
-    });
+    let acknowledged = picture
+        .calls
+        .iter()
+        .filter(|call| matches!(call.answered, Some((at, Answered::Acknowledged)) if at > next.at));
     assert!(acknowledged.count() > 3);
     for format in [Format::Svg, Format::Html] {
         let text = draw(&record, &picture, format);
@@ -81,7 +101,10 @@ fn a_lost_leader_is_in_its_picture() {
         ] {
             assert!(text.contains(part), "{format:?}: {part}");
         }
-        assert!(!text.contains("href=\"http") && !text.contains("src="), "{format:?}");
+        assert!(
+            !text.contains("href=\"http") && !text.contains("src="),
+            "{format:?}"
+        );
     }
     let svg = draw(&record, &picture, Format::Svg);
     assert!(!svg.contains("<script"));
@@ -96,12 +119,15 @@ fn a_violation_is_shown_with_its_words() {
     let mut record = recorded("calm", 3_000);
     let calm = picture(&record);
     let at = calm.ready_at + std::time::Duration::from_millis(1_500);
-    record.outcome.violations.push(stellara_sim::invariants::Violation {
-        invariant: "durability".into(),
-        at_ns: at.as_ns(),
-        node_id: Some(2),
-        detail: "entry <7> is gone & \"lost\"".to_owned(),
-    });
+    record
+        .outcome
+        .violations
+        .push(stellara_sim::invariants::Violation {
+            invariant: "durability".into(),
+            at_ns: at.as_ns(),
+            node_id: Some(2),
+            detail: "entry <7> is gone & \"lost\"".to_owned(),
+        });
     let shown = picture(&record);
     assert!(shown.window.0 < at && at < shown.window.1);
     let svg = draw(&record, &shown, Format::Svg);
@@ -122,7 +148,10 @@ fn what_cannot_be_drawn_is_named() {
     );
     let format = Format::of(std::path::Path::new("picture.png"));
     let words = format.expect_err("it is no format").to_string();
-    assert_eq!(words, "output \"picture.png\": expected a file that ends in .html or .svg");
+    assert_eq!(
+        words,
+        "output \"picture.png\": expected a file that ends in .html or .svg"
+    );
     let missing = Record::read(std::path::Path::new("no-such-run.json"));
     assert!(matches!(missing, Err(RecordError::Io { .. })));
     let mut other = record;
@@ -146,7 +175,11 @@ fn well_formed(xml: &str) {
         let tag = &rest[at + 1..end];
         rest = &rest[end + 1..];
         if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name), "an element ends that did not begin last");
+            assert_eq!(
+                open.pop(),
+                Some(name),
+                "an element ends that did not begin last"
+            );
             continue;
         }
         let empty = tag.ends_with('/');
@@ -174,7 +207,10 @@ fn attributes_of(mut rest: &str) {
         assert!(names.insert(name), "{name} is there twice");
         let (value, after) = after.split_once('"').expect("a value ends");
         text(value);
-        assert!(!value.contains("NaN") && !value.contains("inf"), "{name}={value}");
+        assert!(
+            !value.contains("NaN") && !value.contains("inf"),
+            "{name}={value}"
+        );
         rest = after;
     }
 }
@@ -182,6 +218,9 @@ fn attributes_of(mut rest: &str) {
 fn text(text: &str) {
     for (at, _) in text.match_indices('&') {
         let known = ["&amp;", "&lt;", "&gt;", "&quot;"];
-        assert!(known.iter().any(|one| text[at..].starts_with(one)), "{text}");
+        assert!(
+            known.iter().any(|one| text[at..].starts_with(one)),
+            "{text}"
+        );
     }
 }

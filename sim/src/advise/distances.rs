@@ -62,8 +62,9 @@ impl Distances {
             let needed = self.needed(leader, &left).unwrap_or(leader);
             Some((self.table[leader][needed].p90_us, leader, needed))
         });
-        let (round_trip_p90_us, leader, farthest) =
-            pairs.max_by_key(|(span_us, _, _)| *span_us).unwrap_or_default();
+        let (round_trip_p90_us, leader, farthest) = pairs
+            .max_by_key(|(span_us, _, _)| *span_us)
+            .unwrap_or_default();
         let name = |at: usize| self.regions.get(at).cloned().unwrap_or_default();
         WidestQuorum {
             round_trip_p90_us,

@@ -79,7 +79,9 @@ fn predicted(topology: &Topology, distances: &Distances, leader: usize) -> Optio
         votes_ms: ms(votes_us),
         entry_ms: ms(entry_us),
         first_turn_ms: ms(silence_us + votes_us + entry_us),
-        second_turn_ms: turns.next().map(|(_, silence, votes, entry)| ms(silence + votes + entry)),
+        second_turn_ms: turns
+            .next()
+            .map(|(_, silence, votes, entry)| ms(silence + votes + entry)),
     })
 }
 
@@ -98,12 +100,20 @@ fn parts(
     let way = distances.between(leader, caller).p50_us / 2;
     let jitter = way * 2 * u64::from(topology.network.jitter_permille) / 4_000;
     let patience = (timers.election_timeout_min_ms * 1_000).max(4 * beat + 4 * jitter);
-    let farthest = left.iter().map(|at| distances.between(caller, *at).p50_us).max();
+    let farthest = left
+        .iter()
+        .map(|at| distances.between(caller, *at).p50_us)
+        .max();
     let stagger = farthest.unwrap_or(0) * 2 + CALL_COST_US + 2 * look;
     let turn = look + stagger * u64::try_from(rank).unwrap_or(u64::MAX);
     // The last beat left half an interval before the loss, and is on its way; looks come half of one late.
     let silence = (way + patience + look / 2 + turn).saturating_sub(beat / 2);
     let needed = distances.needed(caller, left).unwrap_or(caller);
     let round_trip = distances.between(caller, needed).p50_us;
-    (caller, silence, 2 * round_trip + 2 * sync, round_trip + sync)
+    (
+        caller,
+        silence,
+        2 * round_trip + 2 * sync,
+        round_trip + sync,
+    )
 }

@@ -46,13 +46,6 @@ pub struct Measured {
     pub p99_ms: Option<u64>,
 }
 
-/// How many runs there are.
-#[must_use]
-pub fn runs(topology: &Topology, options: MeasureOptions) -> u64 {
-    let nodes = u64::try_from(topology.regions.len()).unwrap_or(u64::MAX);
-    nodes.saturating_mul(options.seeds)
-}
-
 /// Measures the failovers of an advice; `each` is called after every run, from any thread.
 ///
 /// # Panics

@@ -64,7 +64,11 @@ fn timers_follow_from_the_widest_majority() {
             election_timeout_min_ms,
             election_timeout_max_ms,
         } = advice(text).recommended;
-        [heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms]
+        [
+            heartbeat_ms,
+            election_timeout_min_ms,
+            election_timeout_max_ms,
+        ]
     };
     // 231 ms: the node's own defaults.
     assert_eq!(timers(THREE), [240, 320, 540]);
@@ -126,7 +130,10 @@ fn what_is_lost_is_counted_by_region() {
 fn a_failover_is_silence_votes_and_an_entry() {
     let all = advice(THREE).failovers;
     let predicted = all[0].predicted.as_ref().expect("a majority is left");
-    assert_eq!((all[0].lost.as_str(), predicted.next.as_str()), ("us-east-1", "eu-west-1"));
+    assert_eq!(
+        (all[0].lost.as_str(), predicted.next.as_str()),
+        ("us-east-1", "eu-west-1")
+    );
     // On the way 34.8, patience 320, half a look 15, the first turn after a look 30, less half a beat 30.
     assert_eq!(predicted.silence_ms, 370);
     // Two round trips of 178.5 and two syncs of 1.75; one of each.
@@ -147,7 +154,12 @@ fn leaders_are_lost_in_the_simulator() {
     measure(&near.topology, &mut advice, options, || {});
     for failover in advice.failovers {
         let measured = failover.measured.expect("it was measured");
-        assert_eq!((measured.losses, measured.never), (1, 0), "{}", failover.lost);
+        assert_eq!(
+            (measured.losses, measured.never),
+            (1, 0),
+            "{}",
+            failover.lost
+        );
         let span_ms = measured.p50_ms.expect("writes came back");
         assert!((150..1_500).contains(&span_ms), "{span_ms}");
     }

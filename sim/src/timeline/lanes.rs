@@ -96,10 +96,7 @@ mod tests {
         };
         let changes: Vec<ChangeAt> = turns.iter().map(at).collect();
         let found = stretches(&changes, 1, SimTime::from_ms(1_000));
-        let ends: Vec<_> = found
-            .iter()
-            .map(|one| (one.to.as_ms(), one.look))
-            .collect();
+        let ends: Vec<_> = found.iter().map(|one| (one.to.as_ms(), one.look)).collect();
         assert_eq!(ends, expected);
         let whole = found.windows(2).all(|pair| pair[0].to == pair[1].from);
         assert!(whole, "{found:?}");

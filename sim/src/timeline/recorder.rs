@@ -345,7 +345,9 @@ impl Recorder {
                 let ended_at = call.answer.as_ref().map_or(end, |(stamp, _)| stamp.at);
                 call.asked_at.at <= to && ended_at >= from
             });
-            self.picture.calls.extend(touching.take(CHANGES_MAX).map(answered));
+            self.picture
+                .calls
+                .extend(touching.take(CHANGES_MAX).map(answered));
         });
     }
 }

@@ -28,7 +28,11 @@ pub struct Scene {
     pub window_ms: (f64, f64),
     /// What is painted outside the plot.
     pub(super) frame: Marks,
-    /// What is painted in the plot, and stretched with time.
+    /// The messages, behind the lanes; stretched with time.
+    pub(super) messages: Marks,
+    /// The lanes, and what is written beside them.
+    pub(super) cards: Marks,
+    /// What is painted on the lanes, and stretched with time.
     pub(super) marks: Marks,
 }
 
@@ -102,7 +106,7 @@ pub(super) fn told(format: Format, text: impl FnOnce() -> String) -> String {
 
 /// How wide a text is, about, at 12 pixels.
 pub(super) fn text_width(text: &str) -> f64 {
-    6.4 * text.chars().count() as f64
+    6.7 * text.chars().count() as f64
 }
 
 /// Milliseconds with commas between thousands.
@@ -137,11 +141,21 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_steps_are_round() {
-        let groups = [(0.0, "0"), (999.6, "1,000"), (-1_234.0, "-1,234"), (1e6, "1,000,000")];
+        let groups = [
+            (0.0, "0"),
+            (999.6, "1,000"),
+            (-1_234.0, "-1,234"),
+            (1e6, "1,000,000"),
+        ];
         for (ms, expected) in groups {
             assert_eq!(grouped(ms), expected);
         }
-        for (span_ms, expected) in [(4_000.0, 500.0), (1_000.0, 100.0), (120.0, 20.0), (9.0, 1.0)] {
+        for (span_ms, expected) in [
+            (4_000.0, 500.0),
+            (1_000.0, 100.0),
+            (120.0, 20.0),
+            (9.0, 1.0),
+        ] {
             assert_eq!(step_ms(span_ms), expected);
         }
     }

@@ -8,7 +8,10 @@ const STYLE: &str = include_str!("assets/picture.css");
 /// The whole document.
 #[must_use]
 pub fn document(scene: &Scene) -> String {
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", element(scene))
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}",
+        element(scene)
+    )
 }
 
 /// The `svg` element alone.
@@ -31,11 +34,13 @@ pub(super) fn element(scene: &Scene) -> String {
          patternTransform=\"rotate(45)\"><path class=\"hatch\" d=\"M0 0V6\"/></pattern>\n\
          <clipPath id=\"plot\"><rect x=\"{LEFT}\" y=\"{top}\" width=\"{plot_width}\" height=\"{plot_height}\"/></clipPath>\n\
          </defs>\n<rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\" rx=\"10\"/>\n{frame}\
-         <g id=\"marks\" clip-path=\"url(#plot)\">\n{marks}</g>\n</svg>\n",
+         <g class=\"marks\" clip-path=\"url(#plot)\">\n{messages}</g>\n{cards}<g class=\"marks\" clip-path=\"url(#plot)\">\n{marks}</g>\n</svg>\n",
         label = escaped(&format!("{}: {}", scene.title, scene.subtitle)),
         plot_width = RIGHT - LEFT,
         plot_height = bottom - top,
         frame = scene.frame.as_str(),
+        messages = scene.messages.as_str(),
+        cards = scene.cards.as_str(),
         marks = scene.marks.as_str(),
     )
 }

@@ -48,7 +48,9 @@ fn timer_ms(text: &str) -> Result<u64, String> {
     if (1..=60_000).contains(&timer_ms) {
         return Ok(timer_ms);
     }
-    Err(format!("{text:?} is out of bounds: expected 1ms to 60000ms"))
+    Err(format!(
+        "{text:?} is out of bounds: expected 1ms to 60000ms"
+    ))
 }
 
 /// Advises.
@@ -147,7 +149,10 @@ fn table(advice: &Advice) -> Result<(), Failure> {
         ]
     });
     let rules: Vec<_> = rules.collect();
-    Ok(print_rows(&["RULE", "", "NUMBERS, MS", "WHAT IT SAYS"], &rules)?)
+    Ok(print_rows(
+        &["RULE", "", "NUMBERS, MS", "WHAT IT SAYS"],
+        &rules,
+    )?)
 }
 
 fn leading(advice: &Advice) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use stellara_sim::record::RecordError;
 use stellara_sim::advise::AdviseError;
+use stellara_sim::record::RecordError;
 use stellara_sim::scenario::ScenarioError;
 use stellara_sim::timeline::TimelineError;
 

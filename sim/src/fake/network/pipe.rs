@@ -126,6 +126,8 @@ impl Pipe {
 
     fn push(&self, state: &SharedState, mut item: Item) {
         let due = now() + state.transit(self.way, (self.rank, item.bytes()));
+        let cut_since = recorder::is_on().then(|| state.stalled_since(self.way));
+        let cut_since = cut_since.flatten();
         let mut flow = self.flow();
         let due = due.max(flow.last_due);
         if let Item::Frame(frame, note) = &mut item
@@ -133,7 +135,7 @@ impl Pipe {
         {
             let way = (self.way.from, self.way.to);
             *note = recorder::sent_on(class, self.leg, way, frame.len(), due);
-            if flow.unread_from.is_some() {
+            if flow.unread_from.is_some() && cut_since.is_none() {
                 recorder::unread(*note);
             }
         }
@@ -304,11 +306,15 @@ impl Drop for SimRx {
         }
         let packet = (self.pipe.rank, 0);
         let learns_at = now() + self.state.transit(self.pipe.way.back(), packet);
+        let cut_since = recorder::is_on().then(|| self.state.stalled_since(self.pipe.way));
+        let cut_since = cut_since.flatten();
         let mut flow = self.pipe.flow();
         flow.unread_from = Some(learns_at);
         if recorder::is_on() {
-            for (_, item) in &flow.under_way {
-                if let Item::Frame(_, note) = item {
+            for (due, item) in &flow.under_way {
+                if let Item::Frame(_, note) = item
+                    && cut_since.is_none_or(|cut| *due <= cut)
+                {
                     recorder::unread(*note);
                 }
             }

@@ -18,7 +18,9 @@ impl Fault {
             Self::Partition { .. } => "partition".into(),
             Self::Loss { loss_ppm } => format!("loss {}", percent(*loss_ppm)),
             Self::Bursts { bad_ppm, .. } => format!("loss in bursts of {}", percent(*bad_ppm)),
-            Self::Duplicate { duplicate_ppm } => format!("{} arrive twice", percent(*duplicate_ppm)),
+            Self::Duplicate { duplicate_ppm } => {
+                format!("{} arrive twice", percent(*duplicate_ppm))
+            }
             Self::Detour { add_permille, .. } => format!("detour +{} %", add_permille / 10),
             Self::BrownOut { add_permille, .. } => format!("brown-out +{} %", add_permille / 10),
             Self::Clog { .. } => "one way clogged".into(),

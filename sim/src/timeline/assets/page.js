@@ -1,13 +1,12 @@
 // Stretches time: every mark keeps its height and moves along its lane; the axis is drawn anew.
 const NS = "http://www.w3.org/2000/svg";
 const svg = document.getElementById("picture");
-const marks = document.getElementById("marks");
 const axis = document.getElementById("axis");
 const tip = document.getElementById("tip");
 let zoom = 1, shift = 0;
 
 // What each mark was like at first.
-const items = [...marks.querySelectorAll("line,rect,circle,text,polyline,polygon")].map((mark) => {
+const items = [...svg.querySelectorAll(".marks :is(line,rect,circle,text,polyline,polygon)")].map((mark) => {
   const number = (name) => Number(mark.getAttribute(name));
   const fit = mark.dataset.a === undefined ? null : [Number(mark.dataset.a), Number(mark.dataset.b)];
   switch (mark.tagName) {
@@ -117,6 +116,6 @@ svg.addEventListener("dblclick", () => { zoom = 1; shift = 0; stretch(); });
 for (const key of svg.querySelectorAll(".key")) {
   key.addEventListener("click", () => {
     const off = key.classList.toggle("off");
-    for (const group of marks.querySelectorAll(`.${key.dataset.of}`)) group.style.display = off ? "none" : "";
+    for (const group of svg.querySelectorAll(`.marks .${key.dataset.of}`)) group.style.display = off ? "none" : "";
   });
 }

@@ -67,7 +67,10 @@ pub(super) fn paint(marks: &mut Marks, plan: &Plan<'_>) {
         if !plan.scale.shows(call.asked_at, ended_at) {
             continue;
         }
-        let (x1, x2) = (plan.scale.within(call.asked_at), plan.scale.within(ended_at));
+        let (x1, x2) = (
+            plan.scale.within(call.asked_at),
+            plan.scale.within(ended_at),
+        );
         marks.put(format_args!(
             "<line class=\"wait\" x1=\"{x1:.1}\" x2=\"{x2:.1}\" y1=\"{y}\" y2=\"{y}\"/>"
         ));

@@ -1,18 +1,18 @@
-//! Messages as arrows between lanes: from the sender's bar when it left to the receiver's bar when it was heard.
+//! Messages as arrows between lanes: from the sender's when it left to the receiver's when it was heard.
 
 use std::collections::BTreeMap;
 
 use stellara_raft_store::types::NodeId;
 
-use super::{BAR, Plan};
+use super::{LANE, PAD, Plan};
 use crate::runtime::SimTime;
 use crate::timeline::picture::{Leg, Message, MessageKind};
 use crate::timeline::scene::{Marks, told};
 
 /// What is heard this much later than it was due was held up: by a cut, or by who should have read it.
 const HELD_UP_NS: u64 = 300_000_000;
-/// How far a lost message is drawn, of its way.
-const LOST_AT: f64 = 0.56;
+/// How far a lost message is drawn, from its sender's lane: no other lane hides its end.
+const LOST_AT: f64 = 30.0;
 /// Of a way on which nothing ever arrived.
 const WAY_NS: u64 = 80_000_000;
 
@@ -26,7 +26,8 @@ enum Fate {
 }
 
 fn fate(message: &Message, end: SimTime) -> Fate {
-    let late = |heard: SimTime, due: SimTime| heard.as_ns() > due.as_ns().saturating_add(HELD_UP_NS);
+    let late =
+        |heard: SimTime, due: SimTime| heard.as_ns() > due.as_ns().saturating_add(HELD_UP_NS);
     match (message.heard_at, message.due) {
         (Some(heard), Some(due)) if late(heard, due) => Fate::Lost(Some(heard)),
         (Some(heard), Some(_) | None) => Fate::Arrives(heard),
@@ -56,35 +57,43 @@ pub(super) fn paint(marks: &mut Marks, plan: &Plan<'_>) {
         let mut lost = Marks::default();
         for message in plan.picture.messages.iter().filter(|one| one.kind == kind) {
             let way_ns = ways.get(&(message.from, message.to)).copied();
-            arrow((&mut whole, &mut lost), plan, message, way_ns.unwrap_or(WAY_NS));
+            arrow(
+                (&mut whole, &mut lost),
+                plan,
+                message,
+                way_ns.unwrap_or(WAY_NS),
+            );
         }
         let class = kind.class();
         if !whole.as_str().is_empty() {
-            marks.put(format_args!("<g class=\"m {class}\">\n{}</g>", whole.as_str()));
+            marks.put(format_args!(
+                "<g class=\"m {class}\">\n{}</g>",
+                whole.as_str()
+            ));
         }
         if !lost.as_str().is_empty() {
-            marks.put(format_args!("<g class=\"m {class} lost\">\n{}</g>", lost.as_str()));
+            marks.put(format_args!(
+                "<g class=\"m {class} lost\">\n{}</g>",
+                lost.as_str()
+            ));
         }
     }
 }
 
-fn arrow(
-    (whole, lost): (&mut Marks, &mut Marks),
-    plan: &Plan<'_>,
-    message: &Message,
-    way_ns: u64,
-) {
+fn arrow((whole, lost): (&mut Marks, &mut Marks), plan: &Plan<'_>, message: &Message, way_ns: u64) {
     let tops = plan.top(message.from).zip(plan.top(message.to));
     let Some((from, to)) = tops else {
         return;
     };
     let (y1, y2) = match from < to {
-        true => (from + BAR, to),
-        false => (from, to + BAR),
+        true => (from + LANE + PAD, to - PAD),
+        false => (from - PAD, to + LANE + PAD),
     };
     let fate = fate(message, plan.picture.ended_at);
     let sent_at = message.sent_at;
-    let due_ns = message.due.map_or(way_ns, |due| due.as_ns() - sent_at.as_ns());
+    let due_ns = message
+        .due
+        .map_or(way_ns, |due| due.as_ns() - sent_at.as_ns());
     let arrives = match fate {
         Fate::Arrives(at) => at,
         Fate::Lost(_) => SimTime::from_ns(sent_at.as_ns() + due_ns),
@@ -103,7 +112,8 @@ fn arrow(
             "<line{leg} x1=\"{x1:.1}\" y1=\"{y1}\" x2=\"{x2:.1}\" y2=\"{y2}\">{text}</line>"
         )),
         Fate::Lost(_) => {
-            let (x, y) = (x1 + (x2 - x1) * LOST_AT, y1 + (y2 - y1) * LOST_AT);
+            let part = LOST_AT / (y2 - y1).abs().max(LOST_AT);
+            let (x, y) = (x1 + (x2 - x1) * part, y1 + (y2 - y1) * part);
             lost.put(format_args!(
                 "<line x1=\"{x1:.1}\" y1=\"{y1}\" x2=\"{x:.1}\" y2=\"{y:.1}\">{text}</line>\
                  <text x=\"{x:.1}\" y=\"{:.1}\">×</text>",
