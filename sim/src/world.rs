@@ -28,6 +28,8 @@ use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
 use crate::history::History;
 use crate::invariants::Explained;
 use crate::runtime::{EventKind, NodeTag, SimRuntime, SimTime, event, now, sleep, spawn_on};
+use crate::timeline::picture::Life;
+use crate::timeline::recorder;
 
 pub mod client;
 mod damage;
@@ -325,6 +327,7 @@ impl World {
             return;
         };
         event(STARTED, node_id, 0, String::new);
+        recorder::life(node_id, Life::Started);
         let outer = Outer {
             disk,
             link: self.network.link(node_id),

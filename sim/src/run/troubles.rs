@@ -9,6 +9,7 @@ use stellara_raft_store::types::NodeId;
 use crate::plan::fault::Fault;
 use crate::plan::{FaultAt, Plan};
 use crate::runtime::{SimTime, now};
+use crate::timeline::recorder;
 use crate::world::World;
 use crate::world::{Relief, Stopped};
 
@@ -50,7 +51,9 @@ impl Troubles {
             if entry.key().0 > now() {
                 break;
             }
-            world.relieve(entry.remove()).await;
+            let ((_, number), relief) = entry.remove_entry();
+            recorder::fault_ends(number);
+            world.relieve(relief).await;
         }
         while let Some((at, fault)) = self.next.take_if(|(at, _)| *at <= now()) {
             self.next = self.waiting.next();
@@ -71,6 +74,7 @@ impl Troubles {
                 at + Duration::from_millis(for_ms)
             });
             self.begun += 1;
+            recorder::fault_begins(self.begun, || fault.fault.words(), &inflicted);
             self.lasting.insert((ends, self.begun), inflicted.relief);
         }
     }
@@ -79,7 +83,8 @@ impl Troubles {
     pub(super) async fn end(&mut self, world: &mut World) {
         self.next = None;
         self.waiting = Vec::new().into_iter();
-        for relief in std::mem::take(&mut self.lasting).into_values() {
+        for ((_, number), relief) in std::mem::take(&mut self.lasting) {
+            recorder::fault_ends(number);
             world.relieve(relief).await;
         }
     }
