@@ -50,7 +50,7 @@ impl<G: Gateway> PaymentsApi<G> {
         let stage = parse::stage_filter(request.stage)?;
         let freshness = parse::freshness(request.consistency, request.staleness_max_ms)?;
         let view = self.gateway.read(freshness).await?;
-        reads::scan(view, move |view| match stage {
+        reads::scan::<G, _>(view, move |view| match stage {
             None => page(view, after, page_size),
             Some(stage) => filtered_page(view, after, page_size, stage),
         })
@@ -140,7 +140,7 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         request: Request<v1::SubmitPaymentRequest>,
     ) -> Result<Response<v1::SubmitPaymentResponse>, Status> {
         let answer = submit::one(&self.gateway, OPERATOR, request.into_inner());
-        meter::call("SubmitPayment", answer).await
+        meter::call::<G::Runtime, _>("SubmitPayment", answer).await
     }
 
     async fn submit_payments(
@@ -148,7 +148,7 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         request: Request<v1::SubmitPaymentsRequest>,
     ) -> Result<Response<v1::SubmitPaymentsResponse>, Status> {
         let answer = submit::many(&self.gateway, OPERATOR, request.into_inner());
-        meter::call("SubmitPayments", answer).await
+        meter::call::<G::Runtime, _>("SubmitPayments", answer).await
     }
 
     async fn submit_payment_stream(
@@ -158,7 +158,7 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         let requests = too_large::named(request.into_inner());
         let answers = submit::stream(self.gateway.clone(), OPERATOR, requests, self.stop.clone());
         let answers: Self::SubmitPaymentStreamStream = Box::pin(answers);
-        meter::call("SubmitPaymentStream", async { Ok(answers) }).await
+        meter::call::<G::Runtime, _>("SubmitPaymentStream", async { Ok(answers) }).await
     }
 
     async fn get_payment(
@@ -171,21 +171,21 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
             let freshness = parse::freshness(request.consistency, request.staleness_max_ms)?;
             reads::payment(&self.gateway, freshness, id).await
         };
-        meter::call("GetPayment", answer).await
+        meter::call::<G::Runtime, _>("GetPayment", answer).await
     }
 
     async fn list_payments(
         &self,
         request: Request<v1::ListPaymentsRequest>,
     ) -> Result<Response<v1::ListPaymentsResponse>, Status> {
-        meter::call("ListPayments", self.list(request.into_inner())).await
+        meter::call::<G::Runtime, _>("ListPayments", self.list(request.into_inner())).await
     }
 
     async fn cancel_payment(
         &self,
         request: Request<v1::CancelPaymentRequest>,
     ) -> Result<Response<v1::Payment>, Status> {
-        meter::call("CancelPayment", self.cancel(request.into_inner())).await
+        meter::call::<G::Runtime, _>("CancelPayment", self.cancel(request.into_inner())).await
     }
 
     async fn watch_payments(
@@ -197,6 +197,6 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
             let events: Self::WatchPaymentsStream = Box::pin(events.await?);
             Ok(events)
         };
-        meter::call("WatchPayments", answer).await
+        meter::call::<G::Runtime, _>("WatchPayments", answer).await
     }
 }
