@@ -22,6 +22,7 @@ use stellara_raft_store::engine::memory::{Faults, MemoryDisk, Unsynced};
 use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_raft_store::view::View;
 
+use crate::fake::api::PublicNetwork;
 use crate::fake::clock::SimClock;
 use crate::fake::disk::DrawnSync;
 use crate::fake::ledger::SimLedger;
@@ -35,10 +36,12 @@ pub mod client;
 pub mod load;
 mod money;
 mod roster;
+pub mod sdk;
 
 pub use check::Violation;
 pub use money::{Funds, payment_intent};
 pub use roster::Roster;
+pub use sdk::SdkClient;
 
 const STARTED: EventKind = EventKind::new("node-start");
 const CRASHED: EventKind = EventKind::new("node-crash");
@@ -161,6 +164,7 @@ pub struct World {
     funds: Funds,
     disks: BTreeMap<NodeId, MemoryDisk>,
     roster: Roster,
+    public: PublicNetwork,
 }
 
 impl World {
@@ -177,12 +181,14 @@ impl World {
         };
         let ledger = SimLedger::new(config, least, most)?;
         ledger.with(|network| network.set_up(&funds.setup()))?;
+        let roster = Roster::default();
         let mut world = Self {
             network: SimNetwork::new(options.network.clone()),
             ledger,
             funds,
             disks: BTreeMap::new(),
-            roster: Roster::default(),
+            public: sdk::public_network(&options, &roster),
+            roster,
             options,
         };
         for node_id in world.node_ids() {
@@ -251,7 +257,7 @@ impl World {
         let named = |node_id: NodeId| NodeInfo {
             region: self.whoami(node_id).region,
             peer_address: format!("node-{node_id}:4433"),
-            public_address: format!("http://node-{node_id}:8080"),
+            public_address: public_address(node_id),
         };
         self.node_ids()
             .into_iter()
@@ -428,6 +434,12 @@ impl World {
             self.crash(node_id);
         }
     }
+}
+
+/// Where callers find a node.
+#[must_use]
+pub fn public_address(node_id: NodeId) -> String {
+    format!("http://node-{node_id}:8080")
 }
 
 /// What a node has applied, as of now.

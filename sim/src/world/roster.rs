@@ -3,13 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use stellara_node::api::readiness::Settlement;
+use stellara_node::api::{Services, services};
 use stellara_node::node::Node;
 use stellara_raft_store::types::NodeId;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use super::SimPorts;
-use crate::runtime::RandomStream;
+use crate::fake::api::{Door, Doors};
+use crate::runtime::{NodeTag, RandomStream, spawn_on};
 
-type Nodes = BTreeMap<NodeId, Node<SimPorts>>;
+/// One life of a node.
+struct Life {
+    number: u64,
+    node: Node<SimPorts>,
+    /// Made when somebody first comes to the public port.
+    routes: Option<Routes>,
+}
+
+#[derive(Default)]
+struct Nodes {
+    lives: BTreeMap<NodeId, Life>,
+    lived: u64,
+}
 
 /// The running nodes. Clones are the same list.
 #[derive(Clone, Default)]
@@ -19,7 +36,7 @@ pub struct Roster {
 
 impl std::fmt::Debug for Roster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.nodes().keys()).finish()
+        f.debug_set().entries(self.nodes().lives.keys()).finish()
     }
 }
 
@@ -29,12 +46,21 @@ impl Roster {
     }
 
     pub(super) fn add(&self, node_id: NodeId, node: Node<SimPorts>) {
-        let earlier = self.nodes().insert(node_id, node);
+        let mut nodes = self.nodes();
+        nodes.lived += 1;
+        let life = Life {
+            number: nodes.lived,
+            node,
+            routes: None,
+        };
+        let earlier = nodes.lives.insert(node_id, life);
+        drop(nodes);
         drop(earlier);
     }
 
     pub(super) fn remove(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
-        self.nodes().remove(&node_id)
+        let life = self.nodes().lives.remove(&node_id)?;
+        Some(life.node)
     }
 
     /// The running nodes in the order of their numbers.
@@ -42,15 +68,16 @@ impl Roster {
     pub fn running(&self) -> Vec<(NodeId, Node<SimPorts>)> {
         let nodes = self.nodes();
         nodes
+            .lives
             .iter()
-            .map(|(node_id, node)| (*node_id, node.clone()))
+            .map(|(node_id, life)| (*node_id, life.node.clone()))
             .collect()
     }
 
     /// Whether a node runs.
     #[must_use]
     pub fn runs(&self, node_id: NodeId) -> bool {
-        self.nodes().contains_key(&node_id)
+        self.nodes().lives.contains_key(&node_id)
     }
 
     /// One of the running nodes.
@@ -60,5 +87,33 @@ impl Roster {
         let count = u64::try_from(running.len()).unwrap_or(u64::MAX);
         let at = usize::try_from(draws.below(count)).unwrap_or(usize::MAX);
         (at < running.len()).then(|| running.swap_remove(at))
+    }
+}
+
+/// A node's public port without sockets: its services, and the task that keeps its health.
+fn open(node_id: NodeId, node: &Node<SimPorts>) -> Routes {
+    // Nobody stops these services: they end with the node's life.
+    let never = CancellationToken::new();
+    let Services { routes, health } =
+        services(node.clone(), &never).expect("the embedded contract can be reflected");
+    let node = node.clone();
+    drop(spawn_on(NodeTag(node_id), async move {
+        health.follow(&node, Settlement::Configured).await
+    }));
+    routes.prepare()
+}
+
+impl Doors for Roster {
+    fn door(&self, node_id: NodeId) -> Option<Door> {
+        let mut nodes = self.nodes();
+        let life = nodes.lives.get_mut(&node_id)?;
+        let routes = life
+            .routes
+            .get_or_insert_with(|| open(node_id, &life.node))
+            .clone();
+        Some(Door {
+            routes,
+            life: life.number,
+        })
     }
 }
