@@ -6,15 +6,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use stellara_client::api::payment_event::Event;
 use stellara_client::api::{
     GetPaymentRequest, ListPaymentsRequest, PaymentStage, SubmitPaymentRequest,
 };
-use stellara_client::{BulkOptions, ClientError, Discovery, WatchOptions};
+use stellara_client::{BulkOptions, ClientError, Discovery, Watch, WatchOptions};
 use stellara_machine::command::{PaymentBody, SubmitPayment};
 use stellara_machine::decision::Acceptance;
 use stellara_machine::ids::{Asset, Destination, DeveloperId, IdempotencyKey};
 use stellara_machine::units::{Lane, Stroops};
 use stellara_node::api::parse;
+use stellara_node::node::Timers;
 use stellara_raft_store::types::NodeId;
 use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, now, sleep};
 use stellara_sim::world::load::{Accepted, LoadOptions, Standing, paid, standing};
@@ -25,6 +27,18 @@ const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-1"];
 const READY: Duration = Duration::from_secs(20);
 const SETTLED: Duration = Duration::from_secs(240);
 
+/// Three regions, with timers that keep the lease over their longest path.
+fn options(seed: u64) -> WorldOptions {
+    WorldOptions {
+        timers: Timers {
+            heartbeat_ms: 240,
+            election_timeout_min_ms: 320,
+            election_timeout_max_ms: 540,
+        },
+        ..WorldOptions::three_regions(seed)
+    }
+}
+
 /// Drives a scenario in a world of three regions that is ready.
 fn drive<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(World) -> F) -> (RunReport, T) {
     let mut runtime = SimRuntime::with_options(SimOptions {
@@ -33,7 +47,7 @@ fn drive<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(World) -> F)
         ..SimOptions::default()
     });
     let driven = runtime.drive(async {
-        let world = World::start(WorldOptions::three_regions(seed)).await;
+        let world = World::start(options(seed)).await;
         let world = world.expect("the world starts");
         world
             .until_ready(READY)
@@ -172,7 +186,7 @@ fn requests_are_parsed_back_to_the_payments_they_were_made_from() {
 #[test]
 fn a_caller_whose_node_is_cut_off_or_down_finds_another() {
     drive(5, |mut world| async move {
-        let caller = client(&world, REGIONS[2], 1);
+        let caller = client(&world, REGIONS[1], 1);
         let submit = async |world: &World, nth| {
             let asked = payment(world, nth);
             let began = now();
@@ -183,17 +197,17 @@ fn a_caller_whose_node_is_cut_off_or_down_finds_another() {
         let (first, quick) = submit(&world, 0).await;
         assert!(quick < Duration::from_millis(400), "{quick:?}");
         // An attempt on the connection that is there ends at its time limit.
-        world.public_network().cut(REGIONS[2], 3);
+        world.public_network().cut(REGIONS[1], 2);
         let (second, slow) = submit(&world, 1).await;
         assert!(slow > Duration::from_secs(2), "{slow:?}");
         // From then on the others are asked first.
         let (third, soon) = submit(&world, 2).await;
         assert!(soon < Duration::from_secs(1), "{soon:?}");
-        world.public_network().heal(REGIONS[2], 3);
+        world.public_network().heal(REGIONS[1], 2);
         sleep(Duration::from_secs(30)).await;
-        world.crash(3);
+        world.crash(2);
         let (fourth, _) = submit(&world, 3).await;
-        world.start_node(3).await.expect("the node starts again");
+        world.start_node(2).await.expect("the node starts again");
         sleep(Duration::from_secs(30)).await;
         let (fifth, again) = submit(&world, 4).await;
         assert!(again < Duration::from_secs(1), "{again:?}");
@@ -356,6 +370,12 @@ fn reads_cancels_lists_streams_and_watches_go_the_same_way() {
         };
         let read = caller.get(&asked).await.expect("the payment is there");
         assert_eq!(read.idempotency_key, listed[3].idempotency_key);
+        // 20 is of the low lane, and waits for company.
+        let waiting = caller.submit(&request_of(&payment(&world, 20))).await;
+        let waiting = waiting.expect("the payment is accepted").payment_id;
+        let cancelled = caller.cancel(&waiting).await;
+        let cancelled = cancelled.expect("it still waits in its queue");
+        assert_eq!(cancelled.stage(), PaymentStage::Cancelled);
         let none = caller.cancel("pay_00000000000000ff").await;
         assert!(
             matches!(none, Err(ClientError::NotFound { .. })),
@@ -368,8 +388,46 @@ fn reads_cancels_lists_streams_and_watches_go_the_same_way() {
         while settled < 20 {
             let event = watch.next().await.expect("the watch goes on");
             let event = event.expect("nothing went wrong").event;
-            if let Some(stellara_client::api::payment_event::Event::Payment(moved)) = event {
+            if let Some(Event::Payment(moved)) = event {
                 settled += usize::from(moved.stage() == PaymentStage::Settled);
+            }
+        }
+        world.stop();
+    });
+}
+
+/// The next payment of which the watch tells that it was queued: none twice, so none is told again.
+async fn next_queued(watch: &mut Watch) -> String {
+    loop {
+        let event = watch.next().await.expect("the watch goes on");
+        let event = event.expect("another node goes on").event;
+        if let Some(Event::Payment(moved)) = event
+            && moved.stage() == PaymentStage::Queued
+        {
+            return moved.payment_id;
+        }
+    }
+}
+
+#[test]
+fn a_watch_goes_on_elsewhere_when_its_node_crashes() {
+    drive(10, |mut world| async move {
+        let caller = client(&world, REGIONS[1], 1);
+        let mut watch = caller.client().watch_payments(WatchOptions {
+            cursor: "0".to_owned(),
+            ..WatchOptions::default()
+        });
+        for nth in 0..4 {
+            let answer = caller.submit(&request_of(&payment(&world, nth))).await;
+            let answer = answer.expect("the payment is accepted");
+            let began = now();
+            assert_eq!(next_queued(&mut watch).await, answer.payment_id);
+            if nth == 1 {
+                world.crash(2);
+            }
+            if nth == 2 {
+                let silent = now() - began;
+                assert!(silent > Duration::from_secs(3), "{silent:?}");
             }
         }
         world.stop();
