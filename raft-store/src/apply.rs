@@ -134,6 +134,36 @@ impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
         })
     }
 
+    /// Forgets a kept snapshot that would not reach the log. A state that is ahead of its log, as after a failed write of
+    /// the log, makes Raft begin the log after the state; an older snapshot leaves a gap before it, so Raft makes another.
+    ///
+    /// # Errors
+    /// The disk's.
+    ///
+    /// # Panics
+    /// Never: no holder of the snapshot panics.
+    pub fn reach_log(&self, last_index: Option<u64>) -> Result<(), EngineError> {
+        let applied = self.applied_index().0;
+        if applied <= last_index.unwrap_or_default() {
+            return Ok(());
+        }
+        let kept = self.shared.snapshot.lock();
+        let mut kept = kept.expect("no holder of the snapshot panics");
+        let reaches = kept.as_ref().is_some_and(|(meta, _)| {
+            let last = meta.last_log_id;
+            last.is_some_and(|log_id| log_id.index == applied)
+        });
+        if reaches || kept.is_none() {
+            return Ok(());
+        }
+        tracing::warn!(
+            applied,
+            "the state is ahead of the log: older snapshot removed"
+        );
+        *kept = None;
+        generation::forget_snapshots(&self.shared.disk)
+    }
+
     /// A reader of this state.
     #[must_use]
     pub fn view(&self) -> View<D> {
@@ -174,7 +204,7 @@ impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
             let mut batch = Batch::default();
             current.applied.last = Some(log_id);
             if let Some(membership) = membership {
-                current.applied.membership = membership;
+                current.applied = Applied::new(Some(log_id), membership);
             }
             rows::write_meta(&mut batch, &current.applied, &current.state.meta());
             current.engine.apply(batch)
@@ -259,7 +289,7 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftStateMachine<Types<R>> for StateSto
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let applied = self.shared.read(|current| current.applied.clone());
-        Ok((applied.last, applied.membership))
+        Ok((applied.last, applied.membership().clone()))
     }
 
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
@@ -345,7 +375,7 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftSnapshotBuilder<Types<R>> for State
             .read(|current| (Arc::clone(&current.engine), current.applied.clone()));
         let meta = SnapshotMeta {
             last_log_id: applied.last,
-            last_membership: applied.membership,
+            last_membership: applied.membership().clone(),
         };
         let snapshot = generation::keep_snapshot(&self.shared.disk, &*engine, &meta)
             .await

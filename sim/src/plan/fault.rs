@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::target::Target;
 
+mod targets;
+
 /// What a loss of power does with writes that were not synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -233,5 +235,10 @@ pub enum Fault {
         ops_per_ledger: u32,
         /// What they bid for one, in stroops.
         bid_stroops: i64,
+    },
+    /// The ledger's close times are ahead of true time, or behind it.
+    LedgerClock {
+        /// By how much; at most a minute.
+        by_ms: i64,
     },
 }

@@ -22,6 +22,9 @@ pub struct Topology {
     pub channels: u8,
     /// Accounts that receive.
     pub destinations: u8,
+    /// How many nodes' data may be damaged at one time; a minority when absent. More may lose what was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damaged_max: Option<usize>,
 }
 
 /// Raft's timers, in milliseconds.
@@ -146,6 +149,7 @@ impl Default for Topology {
             snapshot_entries: 1_000,
             channels: 4,
             destinations: 10,
+            damaged_max: None,
         }
     }
 }

@@ -24,8 +24,9 @@ struct Life {
 
 #[derive(Default)]
 struct Nodes {
-    lives: BTreeMap<NodeId, Life>,
-    lived: u64,
+    running: BTreeMap<NodeId, Life>,
+    /// Starts and ends so far; a life is named by how many there were.
+    changes: u64,
 }
 
 /// The running nodes. Clones are the same list.
@@ -36,7 +37,7 @@ pub struct Roster {
 
 impl std::fmt::Debug for Roster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.nodes().lives.keys()).finish()
+        f.debug_set().entries(self.nodes().running.keys()).finish()
     }
 }
 
@@ -46,21 +47,39 @@ impl Roster {
     }
 
     pub(super) fn add(&self, node_id: NodeId, node: Node<SimPorts>) {
-        let mut nodes = self.nodes();
-        nodes.lived += 1;
-        let life = Life {
-            number: nodes.lived,
-            node,
-            routes: None,
+        let earlier = {
+            let mut nodes = self.nodes();
+            nodes.changes += 1;
+            let life = Life {
+                number: nodes.changes,
+                node,
+                routes: None,
+            };
+            nodes.running.insert(node_id, life)
         };
-        let earlier = nodes.lives.insert(node_id, life);
-        drop(nodes);
         drop(earlier);
     }
 
     pub(super) fn remove(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
-        let life = self.nodes().lives.remove(&node_id)?;
+        let life = {
+            let mut nodes = self.nodes();
+            nodes.changes += 1;
+            nodes.running.remove(&node_id)?
+        };
         Some(life.node)
+    }
+
+    /// Grows whenever a node starts or ends.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.nodes().changes
+    }
+
+    /// Looks at each running node in the order of their numbers. The list is held meanwhile.
+    pub fn each(&self, mut look: impl FnMut(NodeId, &Node<SimPorts>)) {
+        for (node_id, life) in &self.nodes().running {
+            look(*node_id, &life.node);
+        }
     }
 
     /// The running nodes in the order of their numbers.
@@ -68,16 +87,32 @@ impl Roster {
     pub fn running(&self) -> Vec<(NodeId, Node<SimPorts>)> {
         let nodes = self.nodes();
         nodes
-            .lives
+            .running
             .iter()
             .map(|(node_id, life)| (*node_id, life.node.clone()))
             .collect()
     }
 
+    /// A running node.
+    #[must_use]
+    pub fn get(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
+        let nodes = self.nodes();
+        nodes.running.get(&node_id).map(|life| life.node.clone())
+    }
+
     /// Whether a node runs.
     #[must_use]
     pub fn runs(&self, node_id: NodeId) -> bool {
-        self.nodes().lives.contains_key(&node_id)
+        self.nodes().running.contains_key(&node_id)
+    }
+
+    /// The running node at a place in their order, counted round.
+    #[must_use]
+    pub fn nth(&self, turn: usize) -> Option<(NodeId, Node<SimPorts>)> {
+        let nodes = self.nodes();
+        let at = turn.checked_rem(nodes.running.len())?;
+        let (node_id, life) = nodes.running.iter().nth(at)?;
+        Some((*node_id, life.node.clone()))
     }
 
     /// One of the running nodes.
@@ -106,7 +141,7 @@ fn open(node_id: NodeId, node: &Node<SimPorts>) -> Routes {
 impl Doors for Roster {
     fn door(&self, node_id: NodeId) -> Option<Door> {
         let mut nodes = self.nodes();
-        let life = nodes.lives.get_mut(&node_id)?;
+        let life = nodes.running.get_mut(&node_id)?;
         let routes = life
             .routes
             .get_or_insert_with(|| open(node_id, &life.node))
