@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::errors::ApiError;
 use super::parse::Listed;
 use super::{format, meter, parse, reads, submit, too_large, watch};
-use crate::gateway::{Freshness, Gateway};
+use crate::gateway::{Failure, Freshness, Gateway};
 
 /// Rows that one page of a filtered list looks at; then the page ends, with a cursor to go on.
 const SCANNED_MAX: usize = 5_000;
@@ -66,7 +66,16 @@ impl<G: Gateway> PaymentsApi<G> {
         for result in self.gateway.propose(vec![command]).await {
             result?;
         }
-        reads::payment(&self.gateway, Freshness::Linearizable, payment).await
+        let cancelled = reads::payment(&self.gateway, Freshness::Linearizable, payment).await;
+        cancelled.map_err(|error| match error {
+            // The read's failures say that nothing was proposed, and this call did: asked again, it answers the same.
+            ApiError::Failed(_) => ApiError::from(Failure::Unknown),
+            ApiError::Invalid(_)
+            | ApiError::PaymentUnknown(_)
+            | ApiError::BatchUnknown(_)
+            | ApiError::TooLarge { .. }
+            | ApiError::Internal { .. } => error,
+        })
     }
 }
 

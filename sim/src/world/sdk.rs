@@ -20,8 +20,10 @@ use super::{Roster, World, WorldOptions};
 use crate::fake::api::{PublicNetwork, PublicOptions};
 use crate::runtime::{EventKind, event_bytes};
 
+mod answer;
 mod load;
 
+pub use answer::ask;
 pub use load::{SdkLoad, SdkLoadError};
 
 const ANSWERED: EventKind = EventKind::new("sdk-answered");
