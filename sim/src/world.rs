@@ -22,6 +22,7 @@ use stellara_raft_store::engine::memory::{MemoryDisk, Unsynced};
 use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_raft_store::view::View;
 
+use crate::fake::api::PublicNetwork;
 use crate::fake::clock::SimClock;
 use crate::fake::ledger::SimLedger;
 use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
@@ -40,6 +41,7 @@ mod money;
 mod options;
 mod power;
 mod roster;
+pub mod sdk;
 mod seat;
 mod shelf;
 mod supervise;
@@ -50,6 +52,7 @@ pub use inflict::{Inflicted, Relief, Skipped};
 pub use money::{Funds, Secret, payment_intent};
 pub use options::NoPath;
 pub use roster::Roster;
+pub use sdk::SdkClient;
 use seat::Seat;
 pub use shelf::{Shelf, Shelved};
 pub use supervise::{Cause, Stopped};
@@ -174,6 +177,7 @@ pub struct World {
     funds: Funds,
     seats: BTreeMap<NodeId, Seat>,
     roster: Roster,
+    public: PublicNetwork,
     tickets: u64,
     leaders: Leaders,
     shelf: Shelf,
@@ -196,12 +200,14 @@ impl World {
         };
         let ledger = SimLedger::new(config, least, most)?;
         ledger.with(|network| network.set_up(&funds.setup()))?;
+        let roster = Roster::default();
         let mut world = Self {
             network: SimNetwork::new(options.network.clone()),
             ledger,
             funds,
             seats: BTreeMap::new(),
-            roster: Roster::default(),
+            public: sdk::public_network(&options, &roster),
+            roster,
             tickets: 0,
             leaders: Leaders::default(),
             shelf: Shelf::default(),
@@ -298,7 +304,7 @@ impl World {
         let named = |node_id: NodeId| NodeInfo {
             region: self.whoami(node_id).region,
             peer_address: format!("node-{node_id}:4433"),
-            public_address: format!("http://node-{node_id}:8080"),
+            public_address: public_address(node_id),
         };
         self.node_ids()
             .into_iter()
@@ -453,6 +459,12 @@ impl World {
             self.crash(node_id);
         }
     }
+}
+
+/// Where callers find a node.
+#[must_use]
+pub fn public_address(node_id: NodeId) -> String {
+    format!("http://node-{node_id}:8080")
 }
 
 /// What a node has applied, as of now.
