@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::ServerState;
+use openraft::metrics::RaftServerMetrics;
 use openraft_rt::{AsyncRuntime, Instant};
 use prost::Message;
 use stellara_proto::v1::peer as wire;
-use stellara_raft_store::types::NodeId;
+use stellara_raft_store::types::{NodeId, Types};
 
 use crate::ports::peer_link::{Peer, PeerLink};
 use crate::transport::detector::{Detector, DetectorOptions, Leads, PeerPulse};
@@ -28,6 +30,32 @@ pub struct BeatView {
     pub peers: Vec<Peer>,
 }
 
+impl BeatView {
+    /// What a node's metrics let its beats say.
+    #[must_use]
+    pub fn of<R: AsyncRuntime + 'static>(metrics: &RaftServerMetrics<Types<R>>) -> Self {
+        let leads = if metrics.state == ServerState::Leader {
+            Leads::Yes
+        } else {
+            Leads::No
+        };
+        let others = metrics
+            .membership_config
+            .nodes()
+            .filter(|(node_id, _)| **node_id != metrics.id);
+        Self {
+            term: metrics.vote.leader_id.term,
+            leads,
+            peers: others
+                .map(|(node_id, info)| Peer {
+                    node_id: *node_id,
+                    info: info.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
 /// This node's heartbeats and what it heard of others'.
 #[derive(Debug)]
 pub struct Heart<R: AsyncRuntime + 'static, L> {
@@ -38,6 +66,10 @@ pub struct Heart<R: AsyncRuntime + 'static, L> {
     detector: Mutex<Detector>,
     withdrawn: Mutex<Option<(NodeId, u64)>>,
     turn_until: Mutex<Option<Duration>>,
+    /// The leader that this node suspects, and its term.
+    doubt: Mutex<Option<(NodeId, u64)>>,
+    /// The candidate that was given the vote before it asked for it, and until when no other is encouraged.
+    promise: Mutex<Option<(NodeId, Duration)>>,
 }
 
 impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
@@ -51,6 +83,8 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             detector: Mutex::new(Detector::new(options)),
             withdrawn: Mutex::new(None),
             turn_until: Mutex::new(None),
+            doubt: Mutex::new(None),
+            promise: Mutex::new(None),
         }
     }
 
@@ -68,6 +102,41 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
     /// For how long the leader may be silent.
     pub fn patience(&self, leader: NodeId) -> Duration {
         self.with_detector(|detector| detector.patience(leader))
+    }
+
+    /// How much longer the leader may be silent; `None` when it never was heard leading.
+    pub fn patience_left(&self, leader: NodeId) -> Option<Duration> {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.patience_left(leader, now))
+    }
+
+    /// What this node's beats say of its leader from now on: the leader and the term of a suspicion, or none.
+    pub fn doubt(&self, doubt: Option<(NodeId, u64)>) {
+        *self.doubt.lock().expect("no holder panics") = doubt;
+    }
+
+    fn doubted(&self) -> Option<(NodeId, u64)> {
+        *self.doubt.lock().expect("no holder panics")
+    }
+
+    /// Whether `peer` said of late that it suspects `leader` in `term`.
+    pub fn told_suspicion(&self, peer: NodeId, leader: NodeId, term: u64) -> bool {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.told_suspicion(peer, leader, term, now))
+    }
+
+    /// This node has given `candidate` its vote before it asked: for as long as a leader's lease, no other is
+    /// encouraged to stand.
+    pub fn promise(&self, candidate: NodeId) {
+        let until = self.started.elapsed() + self.options.lease;
+        *self.promise.lock().expect("no holder panics") = Some((candidate, until));
+    }
+
+    /// Whether another than `asker` was given such a promise, and it holds.
+    pub fn promised_to_other(&self, asker: NodeId) -> bool {
+        let promise = *self.promise.lock().expect("no holder panics");
+        let now = self.started.elapsed();
+        promise.is_some_and(|(candidate, until)| candidate != asker && now < until)
     }
 
     /// This node has withdrawn the lease that it gave to `leader` for `term`.
@@ -129,7 +198,8 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             let mut count = 0_u32;
             loop {
                 let view = view();
-                if view.leads == Leads::Yes || count.is_multiple_of(FOLLOWER_BEATS_EVERY) {
+                let often = view.leads == Leads::Yes || self.doubted().is_some();
+                if often || count.is_multiple_of(FOLLOWER_BEATS_EVERY) {
                     self.beat_once(&view);
                 }
                 count = count.wrapping_add(1);
@@ -141,12 +211,14 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
 
     /// Sends one beat to each peer.
     pub fn beat_once(&self, view: &BeatView) {
+        let doubted = self.doubted().filter(|(_, term)| *term == view.term);
         let beat = wire::Heartbeat {
             node_id: self.node_id,
             sent_at_ms: self.now_ms(),
             answer: false,
             term: view.term,
             leads: view.leads == Leads::Yes,
+            suspects: doubted.map(|(leader, _)| leader),
         };
         let beat = Bytes::from(beat.encode_to_vec());
         for peer in &view.peers {
@@ -178,12 +250,15 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             return;
         }
         let leads = if heard.leads { Leads::Yes } else { Leads::No };
-        self.with_detector(|detector| detector.beat(from, heard.term, leads, now));
+        self.with_detector(|detector| {
+            detector.beat_with(from, heard.term, leads, heard.suspects, now);
+        });
         if let Some(peer) = peer {
             let answer = wire::Heartbeat {
                 node_id: self.node_id,
                 answer: true,
                 leads: false,
+                suspects: None,
                 ..heard
             };
             self.send(peer, answer.encode_to_vec().into());
