@@ -25,6 +25,8 @@ const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
 const MOMENT: Duration = Duration::from_millis(1);
 /// What a pre-vote and a vote cost beside their two round trips: two syncs, on a busy machine.
 const CALL_COST: Duration = Duration::from_millis(20);
+/// How much later than reckoned the call of a voter before this one may come.
+const TURN_MARGIN: Duration = Duration::from_millis(10);
 /// Calls of one voter in one suspicion; then the election timeout takes over.
 const CALLS_MAX: u32 = 3;
 
@@ -162,6 +164,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
         });
         let limit = self.call_limit(leader, place);
         let turns = Turns {
+            first: self.first_turn(leader, place),
             period: limit + self.every * 2,
             stagger: self.every * 2,
             rank: rank(leader, place),
@@ -201,11 +204,28 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             calls,
             "stands for election before the timeout"
         );
+        // Before anything is waited for: another may be asking for this node's vote at this moment.
+        if !self.heart.take_turn(limit) {
+            return;
+        }
         withdraw_lease(&self.raft, &self.heart, vote).await;
-        self.heart.take_turn(limit);
         if let Err(fatal) = self.raft.trigger().elect(true).await {
             tracing::debug!(%fatal, "raft has ended");
         }
+    }
+
+    /// Two callers cannot split the vote of three voters. Among more they can: there, a voter waits for the call of those
+    /// before it, who suspect at most one way later than it does and are one way off.
+    fn first_turn(&self, leader: NodeId, place: &Place) -> Duration {
+        if place.voters.len() <= 3 {
+            return Duration::ZERO;
+        }
+        let before = place.voters.iter().filter(|id| **id < place.own);
+        let others = before.filter(|id| **id != leader);
+        let farthest = others
+            .filter_map(|node_id| self.heart.pulse(*node_id)?.round_trip)
+            .max();
+        farthest.map_or(Duration::ZERO, |round_trip| round_trip + TURN_MARGIN)
     }
 
     /// For how long a call may be under way: a pre-vote and a vote, with the farthest voter.
@@ -242,9 +262,11 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
     }
 }
 
-/// When a voter calls for an election, after its suspicion began: at once, and again when that led to nothing.
+/// When a voter calls for an election, after its suspicion began, and again when that led to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turns {
+    /// Before the first call.
+    first: Duration,
     /// From call to call: the one before is surely over.
     period: Duration,
     /// From voter to voter, when they call again.
@@ -257,9 +279,9 @@ impl Turns {
     /// When this voter's next call is due after `calls` of them.
     fn due(&self, calls: u32) -> Duration {
         if calls == 0 {
-            return Duration::ZERO;
+            return self.first;
         }
-        self.period.saturating_mul(calls) + self.stagger.saturating_mul(self.rank)
+        self.first + self.period.saturating_mul(calls) + self.stagger.saturating_mul(self.rank)
     }
 }
 
@@ -291,6 +313,7 @@ mod tests {
         let mut seen = Vec::new();
         for own in voters.iter().filter(|id| **id != leader) {
             let turns = Turns {
+                first: Duration::ZERO,
                 period: Duration::from_millis(100),
                 stagger: Duration::from_millis(30),
                 rank: rank(leader, &place(*own, voters)),

@@ -1,8 +1,9 @@
 //! Heartbeats as datagrams: the leader beats often, the others seldom; each beat is answered, which measures the
 //! round trip. Lost beats are not repeated: the next one says more.
 
+use std::cmp::Ordering;
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,24 @@ pub struct BeatView {
     pub leads: Leads,
     /// The other nodes of the group.
     pub peers: Vec<Peer>,
+}
+
+/// What this node does about the next leader: it calls for itself, or has promised its vote.
+#[derive(Clone, Copy, Debug, Default)]
+struct Campaign {
+    turn_until: Option<Duration>,
+    promise: Option<(NodeId, Duration)>,
+}
+
+impl Campaign {
+    fn calls(&self, now: Duration) -> bool {
+        self.turn_until.is_some_and(|until| now < until)
+    }
+
+    fn promised(&self, now: Duration) -> Option<NodeId> {
+        let held = self.promise.filter(|(_, until)| now < *until);
+        held.map(|(to, _)| to)
+    }
 }
 
 impl BeatView {
@@ -65,11 +84,9 @@ pub struct Heart<R: AsyncRuntime + 'static, L> {
     options: DetectorOptions,
     detector: Mutex<Detector>,
     withdrawn: Mutex<Option<(NodeId, u64)>>,
-    turn_until: Mutex<Option<Duration>>,
+    campaign: Mutex<Campaign>,
     /// The leader that this node suspects, and its term.
     doubt: Mutex<Option<(NodeId, u64)>>,
-    /// The candidate that was given the vote before it asked for it, and until when no other is encouraged.
-    promise: Mutex<Option<(NodeId, Duration)>>,
 }
 
 impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
@@ -82,9 +99,8 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             options,
             detector: Mutex::new(Detector::new(options)),
             withdrawn: Mutex::new(None),
-            turn_until: Mutex::new(None),
+            campaign: Mutex::default(),
             doubt: Mutex::new(None),
-            promise: Mutex::new(None),
         }
     }
 
@@ -125,18 +141,30 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
         self.with_detector(|detector| detector.told_suspicion(peer, leader, term, now))
     }
 
-    /// This node has given `candidate` its vote before it asked: for as long as a leader's lease, no other is
-    /// encouraged to stand.
-    pub fn promise(&self, candidate: NodeId) {
-        let until = self.started.elapsed() + self.options.lease;
-        *self.promise.lock().expect("no holder panics") = Some((candidate, until));
+    /// This node is about to give `asker` its vote before it is asked for: for as long as a leader's lease, no other is
+    /// encouraged to stand, nor stands this node. False when another was promised it, or when this node's own call is
+    /// under way and the asker, by its `order`, does not go first.
+    pub fn promise(&self, asker: NodeId, order: Ordering) -> bool {
+        let now = self.started.elapsed();
+        let mut campaign = self.campaign();
+        let taken = campaign.promised(now).is_some_and(|to| to != asker);
+        if taken || (campaign.calls(now) && order == Ordering::Less) {
+            return false;
+        }
+        campaign.promise = Some((asker, now + self.options.lease));
+        true
+    }
+
+    /// The vote was not given after all.
+    pub fn release(&self, asker: NodeId) {
+        let mut campaign = self.campaign();
+        campaign.promise = campaign.promise.filter(|(to, _)| *to != asker);
     }
 
     /// Whether another than `asker` was given such a promise, and it holds.
     pub fn promised_to_other(&self, asker: NodeId) -> bool {
-        let promise = *self.promise.lock().expect("no holder panics");
-        let now = self.started.elapsed();
-        promise.is_some_and(|(candidate, until)| candidate != asker && now < until)
+        let promised = self.campaign().promised(self.started.elapsed());
+        promised.is_some_and(|to| to != asker)
     }
 
     /// This node has withdrawn the lease that it gave to `leader` for `term`.
@@ -144,16 +172,25 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
         *self.withdrawn.lock().expect("no holder panics") = Some((leader, term));
     }
 
-    /// This node calls for an election, and grants no other a pre-vote for as long as its own may take.
-    pub fn take_turn(&self, limit: Duration) {
-        let until = self.started.elapsed() + limit;
-        *self.turn_until.lock().expect("no holder panics") = Some(until);
+    /// This node calls for an election, and grants no other a pre-vote for as long as its own may take. False when its
+    /// vote is promised.
+    pub fn take_turn(&self, limit: Duration) -> bool {
+        let now = self.started.elapsed();
+        let mut campaign = self.campaign();
+        if campaign.promised(now).is_some() {
+            return false;
+        }
+        campaign.turn_until = Some(now + limit);
+        true
     }
 
     /// Whether this node's call is under way.
     pub fn has_turn(&self) -> bool {
-        let until = *self.turn_until.lock().expect("no holder panics");
-        until.is_some_and(|until| self.started.elapsed() < until)
+        self.campaign().calls(self.started.elapsed())
+    }
+
+    fn campaign(&self) -> MutexGuard<'_, Campaign> {
+        self.campaign.lock().expect("no holder panics")
     }
 
     /// Whether this node has withdrawn the lease of `leader` for `term`, and yet hears it lead as if nothing had been:

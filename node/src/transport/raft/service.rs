@@ -3,7 +3,7 @@
 //! A peer speaks for itself only: a vote or leadership in a message must be the sender's own. A malformed request is
 //! refused and changes nothing.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,30 +156,36 @@ where
         let asker = request.vote.leader_id.voted_for;
         self.hold(asker).await;
         let vote = self.own_vote();
-        match stance(&self.heart, &vote, self.asker(&request)) {
-            Stance::Raft => {}
-            Stance::Withdraw => withdraw_lease(&self.raft, &self.heart, vote).await,
-            Stance::Refuse => {
-                let refused = VoteResponse::<Types<R>>::new(vote, None, false);
-                return Ok(vote_response_to_wire(&refused));
-            }
+        let order = self.order(&request);
+        let stance = stance(
+            &self.heart,
+            &vote,
+            Asker {
+                node_id: asker,
+                order,
+            },
+        );
+        let sure = self.majority_suspects(asker, &vote);
+        // The promise comes first: while Raft is asked, this node may come to its own call.
+        if stance == Stance::Refuse || (sure && !self.heart.promise(asker, order)) {
+            let refused = VoteResponse::<Types<R>>::new(vote, None, false);
+            return Ok(vote_response_to_wire(&refused));
+        }
+        if stance == Stance::Withdraw {
+            withdraw_lease(&self.raft, &self.heart, vote).await;
         }
         let response = self.raft.pre_vote(request.clone()).await;
         let response = response.map_err(unavailable)?;
-        let answer = vote_response_to_wire(&response);
-        if !response.vote_granted || !self.majority_suspects(asker, &vote) {
-            return Ok(answer);
+        let mut answer = vote_response_to_wire(&response);
+        if sure && response.vote_granted {
+            let given = self.raft.vote(request).await.map_err(unavailable)?;
+            answer.voted = given.vote_granted;
+            answer.last_log_id = vote_response_to_wire(&given).last_log_id;
         }
-        let given = self.raft.vote(request).await.map_err(unavailable)?;
-        if !given.vote_granted {
-            return Ok(answer);
+        if sure && !answer.voted {
+            self.heart.release(asker);
         }
-        self.heart.promise(asker);
-        Ok(wire::VoteResponse {
-            voted: true,
-            last_log_id: vote_response_to_wire(&given).last_log_id,
-            ..answer
-        })
+        Ok(answer)
     }
 
     // The asker is nearer to the leader, and has missed it first: an answer a moment later is worth another round.
@@ -201,13 +207,14 @@ where
     }
 
     /// Whether the asker goes before this node, should both stand: by the longer log, then by the lower number.
-    fn asker(&self, request: &VoteRequest<Types<R>>) -> Asker {
+    fn order(&self, request: &VoteRequest<Types<R>>) -> Ordering {
         let metrics = self.raft.data_metrics();
         let own_log = metrics.borrow_watched().last_log;
-        let node_id = request.vote.leader_id.voted_for;
-        let theirs = (request.last_log_id, Reverse(node_id));
-        let order = theirs.cmp(&(own_log, Reverse(*self.raft.node_id())));
-        Asker { node_id, order }
+        let theirs = (
+            request.last_log_id,
+            Reverse(request.vote.leader_id.voted_for),
+        );
+        theirs.cmp(&(own_log, Reverse(*self.raft.node_id())))
     }
 
     /// Whether the asker, this node and those that have said so are a majority that suspects the leader of `vote`.
