@@ -238,15 +238,15 @@ impl<P: Ports> Node<P> {
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let gate = Gate::default();
         let time = Time::<P>::new(outer.clock, store.view());
+        let detector = options.timers.detector();
+        let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
         let ingress = Ingress::open(
             raft.clone(),
-            outer.link.clone(),
+            (outer.link.clone(), Arc::clone(&heart)),
             time.clone(),
             gate.clone(),
             options.ingress,
         );
-        let detector = options.timers.detector();
-        let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
         let reads = Reads::open(
             options.whoami.clone(),
             raft.clone(),

@@ -37,6 +37,7 @@ pub const fn catalogue() -> &'static [Entry] {
         "failover-three"
         "fsync-stalls"
         "gray-disk"
+        "idle-leader"
         "ledger-storm"
         "majority-lost"
         "misdirected-writes"
