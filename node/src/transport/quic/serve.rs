@@ -5,31 +5,28 @@
 
 use std::sync::Arc;
 
+use openraft_rt::AsyncRuntime;
 use prost::Message;
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use stellara_proto::v1::peer as wire;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::dial::{check_hello, own_hello};
 use super::frame::{self, Budget, Shape};
 use super::link::{QuicRx, QuicTx};
 use super::refusal::{Refusal, RefusedPeer, check_cluster, identity_of};
+use super::tasks::Tasks;
 use super::{CODE_REFUSED, Shared};
 use crate::ports::peer_link::{LinkError, PeerIdentity, PeerService, StreamClass};
 
 /// Accepts connections until the endpoint is closed, then ends theirs.
-pub(super) async fn accept<S: PeerService>(shared: Arc<Shared>, service: Arc<S>) {
+pub(super) async fn accept<R: AsyncRuntime, S: PeerService>(
+    shared: Arc<Shared<R>>,
+    service: Arc<S>,
+) {
     let budgets = Arc::new(Budgets::new(shared.options.in_flight_bytes_max));
-    let mut connections = JoinSet::new();
-    loop {
-        let incoming = tokio::select! {
-            biased;
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            incoming = shared.endpoint.accept() => incoming,
-        };
-        let Some(incoming) = incoming else { break };
+    let connections = Tasks::<R>::new();
+    while let Some(incoming) = shared.endpoint.accept().await {
         let connections_max = shared.options.connections_max;
         if connections.len() >= connections_max {
             shared.refusals.add(RefusedPeer {
@@ -47,7 +44,7 @@ pub(super) async fn accept<S: PeerService>(shared: Arc<Shared>, service: Arc<S>)
         };
         connections.spawn(server.connection(incoming));
     }
-    while connections.join_next().await.is_some() {}
+    connections.all_ended().await;
 }
 
 /// The bytes of unanswered requests, by class: a class that is full does not hold another up.
@@ -67,13 +64,13 @@ impl Budgets {
     }
 }
 
-struct Server<S> {
-    shared: Arc<Shared>,
+struct Server<R: AsyncRuntime, S> {
+    shared: Arc<Shared<R>>,
     service: Arc<S>,
     budgets: Arc<Budgets>,
 }
 
-impl<S> Clone for Server<S> {
+impl<R: AsyncRuntime, S> Clone for Server<R, S> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -83,7 +80,7 @@ impl<S> Clone for Server<S> {
     }
 }
 
-impl<S: PeerService> Server<S> {
+impl<R: AsyncRuntime, S: PeerService> Server<R, S> {
     async fn connection(self, incoming: Incoming) {
         let address = incoming.remote_address();
         let refuse = |identity, reason| {
@@ -94,7 +91,7 @@ impl<S: PeerService> Server<S> {
             });
         };
         let handshake = async { incoming.accept()?.await };
-        let connection = match timeout(self.shared.options.dial_limit, handshake).await {
+        let connection = match R::timeout(self.shared.options.dial_limit, handshake).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => {
                 match Refusal::of_handshake(&error) {
@@ -151,17 +148,16 @@ impl<S: PeerService> Server<S> {
             tx.finish().ok();
             Ok(())
         };
-        timeout(self.shared.options.dial_limit, exchange)
+        R::timeout(self.shared.options.dial_limit, exchange)
             .await
             .unwrap_or_else(|_| Err(wrong("no hello came".into())))
     }
 
     async fn streams(&self, connection: &Connection, from: &PeerIdentity) {
-        let mut streams = JoinSet::new();
+        let streams = Tasks::<R>::new();
         let ended = loop {
             tokio::select! {
                 biased;
-                Some(_) = streams.join_next(), if !streams.is_empty() => {}
                 datagram = connection.read_datagram() => match datagram {
                     Ok(payload) => self.service.datagram(from.clone(), payload),
                     Err(error) => break error,
@@ -176,12 +172,12 @@ impl<S: PeerService> Server<S> {
         };
         tracing::debug!(%from, %ended, "peer disconnected");
         // Nobody is left to answer.
-        streams.shutdown().await;
+        streams.end().await;
     }
 
     async fn stream(self, from: PeerIdentity, tx: SendStream, mut rx: RecvStream) {
         let limit = self.shared.options.request_limit;
-        match timeout(limit, frame::begun(&mut rx)).await {
+        match R::timeout(limit, frame::begun(&mut rx)).await {
             Ok(Ok(Some(Shape::Call(class)))) => {
                 if let Err(error) = self.answer(&from, class, tx, rx).await {
                     tracing::debug!(%from, ?class, %error, "call not answered");
@@ -210,7 +206,7 @@ impl<S: PeerService> Server<S> {
         tx.set_priority(class.priority()).ok();
         let limit = self.shared.options.request_limit;
         let budget = self.budgets.of(class);
-        let request = timeout(limit, frame::read(&mut rx, Some(budget)))
+        let request = R::timeout(limit, frame::read(&mut rx, Some(budget)))
             .await
             .unwrap_or(Err(LinkError::TimedOut { limit }));
         let held = match request {
