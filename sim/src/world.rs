@@ -17,6 +17,7 @@ use stellara_node::node::{Node, NodeOptions, Outer, Ports, StartError, Timers, n
 use stellara_node::ports::peer_link::PeerIdentity;
 use stellara_node::ports::signer::LocalSigner;
 use stellara_node::reads::Whoami;
+use stellara_node::transport::quic::RefusedPeer;
 use stellara_node::transport::raft::RaftLinkOptions;
 use stellara_raft_store::engine::memory::{Faults, MemoryDisk, Unsynced};
 use stellara_raft_store::types::{NodeId, NodeInfo};
@@ -25,7 +26,9 @@ use stellara_raft_store::view::View;
 use crate::fake::clock::SimClock;
 use crate::fake::disk::DrawnSync;
 use crate::fake::ledger::SimLedger;
-use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
+use crate::fake::link::AnyLink;
+use crate::fake::network::{Latencies, NetworkOptions, SimNetwork};
+use crate::fake::udp::{SimUdp, UdpOptions};
 use crate::runtime::{
     EventKind, NodeTag, SimRuntime, SimTime, event, kill_node, now, sleep, spawn_on,
 };
@@ -35,10 +38,13 @@ pub mod client;
 pub mod load;
 mod money;
 mod roster;
+mod tier;
 
 pub use check::Violation;
 pub use money::{Funds, payment_intent};
 pub use roster::Roster;
+use tier::Wires;
+pub use tier::{JoinError, Tier};
 
 const STARTED: EventKind = EventKind::new("node-start");
 const CRASHED: EventKind = EventKind::new("node-crash");
@@ -51,7 +57,7 @@ pub struct SimPorts;
 impl Ports for SimPorts {
     type Runtime = SimRuntime;
     type Disk = MemoryDisk;
-    type Link = SimLink;
+    type Link = AnyLink;
     type Ledger = SimLedger;
     type Signer = LocalSigner;
     type Clock = SimClock;
@@ -64,8 +70,12 @@ pub struct WorldOptions {
     pub seed: u64,
     /// The region of each node; nodes are numbered from 1 in this order.
     pub regions: Vec<String>,
+    /// What carries the nodes' messages.
+    pub tier: Tier,
     /// How the network behaves.
     pub network: NetworkOptions,
+    /// How the sockets of [`Tier::Quic`] behave.
+    pub udp: UdpOptions,
     /// Raft's timers.
     pub timers: Timers,
     /// Log entries between snapshots.
@@ -95,6 +105,8 @@ impl WorldOptions {
             regions: ["us-east-1", "eu-west-1", "ap-southeast-1"]
                 .map(str::to_owned)
                 .to_vec(),
+            tier: Tier::Modelled,
+            udp: UdpOptions::default(),
             network: NetworkOptions {
                 latency,
                 jitter_permille: 80,
@@ -129,6 +141,14 @@ pub enum WorldError {
         /// Why.
         source: StartError,
     },
+    /// A node does not get onto the network.
+    #[error("node {node_id} has no network: {source}")]
+    Join {
+        /// Which.
+        node_id: NodeId,
+        /// Why.
+        source: JoinError,
+    },
     /// A node crashed while it started.
     #[error("node {node_id} crashed while it started")]
     Crashed {
@@ -157,6 +177,7 @@ pub struct NotInTime {
 pub struct World {
     options: WorldOptions,
     network: SimNetwork,
+    wires: Wires,
     ledger: SimLedger,
     funds: Funds,
     disks: BTreeMap<NodeId, MemoryDisk>,
@@ -177,8 +198,11 @@ impl World {
         };
         let ledger = SimLedger::new(config, least, most)?;
         ledger.with(|network| network.set_up(&funds.setup()))?;
+        let network = SimNetwork::new(options.network.clone());
+        let wires = Wires::new(options.tier, network.clone(), options.udp, options.seed);
         let mut world = Self {
-            network: SimNetwork::new(options.network.clone()),
+            network,
+            wires,
             ledger,
             funds,
             disks: BTreeMap::new(),
@@ -220,6 +244,18 @@ impl World {
         &self.network
     }
 
+    /// The sockets between the nodes; `None` on [`Tier::Modelled`].
+    #[must_use]
+    pub const fn udp(&self) -> Option<&SimUdp> {
+        self.wires.udp()
+    }
+
+    /// Whom a running node refused last, or who refused it; nobody on [`Tier::Modelled`].
+    #[must_use]
+    pub fn refusals(&self, node_id: NodeId) -> Vec<RefusedPeer> {
+        self.wires.refusals(node_id)
+    }
+
     /// The simulated Stellar network.
     #[must_use]
     pub const fn ledger(&self) -> &SimLedger {
@@ -250,7 +286,7 @@ impl World {
     fn members(&self) -> BTreeMap<NodeId, NodeInfo> {
         let named = |node_id: NodeId| NodeInfo {
             region: self.whoami(node_id).region,
-            peer_address: format!("node-{node_id}:4433"),
+            peer_address: self.wires.address(node_id),
             public_address: format!("http://node-{node_id}:8080"),
         };
         self.node_ids()
@@ -281,36 +317,39 @@ impl World {
         }
         event(STARTED, node_id, 0, String::new);
         let disk = self.disks.entry(node_id).or_default().clone();
-        let outer = Outer {
-            disk,
-            link: self.network.link(node_id),
-            settlement: Some(Outside {
-                ledger: self.ledger.clone(),
-                signer: self.funds.signer(),
-                clock: SimClock,
-                network: network(stellara_ledger::TEST_PASSPHRASE),
-            }),
+        let settlement = Some(Outside {
+            ledger: self.ledger.clone(),
+            signer: self.funds.signer(),
             clock: SimClock,
-        };
+            network: network(stellara_ledger::TEST_PASSPHRASE),
+        });
         let options = self.node_options(node_id);
         let identity = PeerIdentity {
             node_id,
             region: options.whoami.region.clone(),
             cluster_id: options.whoami.cluster_id.clone(),
         };
-        let peers = self.network.clone();
+        let wires = self.wires.clone();
         let starting = spawn_on(NodeTag(node_id), async move {
-            let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
-            peers.serve(identity, Arc::clone(&handler));
+            let link = wires.join(&identity);
+            let outer = Outer {
+                disk,
+                link: link.map_err(|source| WorldError::Join { node_id, source })?,
+                settlement,
+                clock: SimClock,
+            };
+            let started = Node::<SimPorts>::start(options, outer).await;
+            let (node, handler) =
+                started.map_err(|source| WorldError::Start { node_id, source })?;
+            wires.serve(identity, Arc::clone(&handler));
             drop(spawn_on(NodeTag(node_id), async move {
                 handler.beat(std::future::pending()).await;
             }));
-            Ok(node)
+            Ok::<_, WorldError>(node)
         });
         let node = starting
             .await
-            .map_err(|_| WorldError::Crashed { node_id })?
-            .map_err(|source| WorldError::Start { node_id, source })?;
+            .map_err(|_| WorldError::Crashed { node_id })??;
         self.roster.add(node_id, node);
         Ok(())
     }
@@ -322,7 +361,7 @@ impl World {
         };
         event(CRASHED, node_id, 0, String::new);
         kill_node(NodeTag(node_id));
-        self.network.silence(node_id);
+        self.wires.silence(node_id);
         drop(node);
         if let Some(disk) = self.disks.get(&node_id) {
             disk.crash();
