@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use stellara_machine::units::UnixMs;
 use stellara_node::certs::{Lifetime, seeded};
+use stellara_node::node::Timers;
 use stellara_node::ports::peer_link::{LinkError, Peer, PeerIdentity, PeerLink as _, StreamClass};
 use stellara_node::transport::quic::{QuicEndpoint, QuicOptions};
 use stellara_raft_store::types::{NodeId, NodeInfo};
@@ -232,6 +233,12 @@ fn a_peer_of_another_cluster_is_refused() {
 fn a_snapshot_over_lossy_paths_leaves_room_for_heartbeats() {
     let scenario = |seed| async move {
         let mut options = options(seed);
+        // For any two of the three: the longest round trip is some 230 ms.
+        options.timers = Timers {
+            heartbeat_ms: 240,
+            election_timeout_min_ms: 340,
+            election_timeout_max_ms: 560,
+        };
         options.network.loss_ppm = 10_000;
         options.snapshot_entries = 20;
         let (mut world, watch, leader) = ready(options).await;
