@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use stellara_ledger::ConfigError;
 use stellara_machine::command::AccountRole;
+use stellara_node::certs::CertError;
 use stellara_node::executor::{Outside, Settings};
 use stellara_node::gateway::{ClusterView, Freshness, Gateway as _, Role};
 use stellara_node::ingress::IngressLimits;
@@ -43,8 +44,8 @@ mod tier;
 pub use check::Violation;
 pub use money::{Funds, payment_intent};
 pub use roster::Roster;
+pub use tier::Tier;
 use tier::Wires;
-pub use tier::{JoinError, Tier};
 
 const STARTED: EventKind = EventKind::new("node-start");
 const CRASHED: EventKind = EventKind::new("node-crash");
@@ -141,14 +142,9 @@ pub enum WorldError {
         /// Why.
         source: StartError,
     },
-    /// A node does not get onto the network.
-    #[error("node {node_id} has no network: {source}")]
-    Join {
-        /// Which.
-        node_id: NodeId,
-        /// Why.
-        source: JoinError,
-    },
+    /// A node gets no certificates.
+    #[error(transparent)]
+    Certs(#[from] CertError),
     /// A node crashed while it started.
     #[error("node {node_id} crashed while it started")]
     Crashed {
@@ -212,6 +208,7 @@ impl World {
         for node_id in world.node_ids() {
             let disk = world.new_disk(node_id);
             world.disks.insert(node_id, disk);
+            world.wires.enrol(&world.identity(node_id))?;
             world.start_node(node_id).await?;
         }
         Ok(world)
@@ -283,6 +280,15 @@ impl World {
         }
     }
 
+    fn identity(&self, node_id: NodeId) -> PeerIdentity {
+        let whoami = self.whoami(node_id);
+        PeerIdentity {
+            node_id,
+            region: whoami.region,
+            cluster_id: whoami.cluster_id,
+        }
+    }
+
     fn members(&self) -> BTreeMap<NodeId, NodeInfo> {
         let named = |node_id: NodeId| NodeInfo {
             region: self.whoami(node_id).region,
@@ -317,39 +323,33 @@ impl World {
         }
         event(STARTED, node_id, 0, String::new);
         let disk = self.disks.entry(node_id).or_default().clone();
+        let options = self.node_options(node_id);
+        let identity = self.identity(node_id);
         let settlement = Some(Outside {
             ledger: self.ledger.clone(),
             signer: self.funds.signer(),
             clock: SimClock,
             network: network(stellara_ledger::TEST_PASSPHRASE),
         });
-        let options = self.node_options(node_id);
-        let identity = PeerIdentity {
-            node_id,
-            region: options.whoami.region.clone(),
-            cluster_id: options.whoami.cluster_id.clone(),
-        };
         let wires = self.wires.clone();
         let starting = spawn_on(NodeTag(node_id), async move {
-            let link = wires.join(&identity);
             let outer = Outer {
                 disk,
-                link: link.map_err(|source| WorldError::Join { node_id, source })?,
+                link: wires.join(node_id),
                 settlement,
                 clock: SimClock,
             };
-            let started = Node::<SimPorts>::start(options, outer).await;
-            let (node, handler) =
-                started.map_err(|source| WorldError::Start { node_id, source })?;
+            let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
             wires.serve(identity, Arc::clone(&handler));
             drop(spawn_on(NodeTag(node_id), async move {
                 handler.beat(std::future::pending()).await;
             }));
-            Ok::<_, WorldError>(node)
+            Ok(node)
         });
         let node = starting
             .await
-            .map_err(|_| WorldError::Crashed { node_id })??;
+            .map_err(|_| WorldError::Crashed { node_id })?
+            .map_err(|source| WorldError::Start { node_id, source })?;
         self.roster.add(node_id, node);
         Ok(())
     }

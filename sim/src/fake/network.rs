@@ -123,14 +123,14 @@ impl SimNetwork {
         self.heal_one_way(b, a);
     }
 
-    /// How long a packet of any kind takes; `None` when it is lost on the way or the way is cut.
+    /// How long a packet takes; `None` when it is lost on the way or the way is cut.
     pub(super) fn packet_span(&self, from: NodeId, to: NodeId) -> Option<Duration> {
         self.state.datagram_span(Way { from, to })
     }
 
-    /// Whether nothing passes.
-    pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.state.cut_since(Way { from, to }).is_some()
+    /// Whether a packet that is at its end now gets out there.
+    pub(super) fn lets_out(&self, from: NodeId, to: NodeId) -> bool {
+        self.state.cut_since(Way { from, to }).is_none()
     }
 
     /// How many packets are lost at random from now on, in parts per million.

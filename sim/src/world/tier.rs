@@ -3,12 +3,12 @@
 //! Both obey one network's latencies, losses and cuts, so a scenario needs not know which it runs on.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stellara_machine::units::UnixMs;
-use stellara_node::certs::{CertError, Lifetime, seeded};
+use stellara_node::certs::{CertError, Lifetime, NodeCerts, seeded};
 use stellara_node::ports::peer_link::{PeerIdentity, PeerService};
-use stellara_node::transport::quic::{QuicEndpoint, QuicError, QuicOptions, RefusedPeer};
+use stellara_node::transport::quic::{QuicEndpoint, QuicOptions, RefusedPeer};
 use stellara_raft_store::types::NodeId;
 
 use crate::fake::NETWORK_TAG;
@@ -27,17 +27,6 @@ pub enum Tier {
     Quic,
 }
 
-/// Why a node does not get onto the network.
-#[derive(Debug, thiserror::Error)]
-pub enum JoinError {
-    /// Its certificates cannot be made.
-    #[error(transparent)]
-    Certs(#[from] CertError),
-    /// Its endpoint does not start.
-    #[error(transparent)]
-    Endpoint(#[from] QuicError),
-}
-
 type Endpoint = Arc<QuicEndpoint<SimRuntime>>;
 
 /// The second tier's sockets, keys and endpoints. Clones are the same.
@@ -46,7 +35,13 @@ pub(super) struct QuicTier {
     udp: SimUdp,
     seed: [u8; 32],
     issued_at: UnixMs,
-    endpoints: Arc<Mutex<BTreeMap<NodeId, Endpoint>>>,
+    enrolled: Arc<Mutex<BTreeMap<NodeId, Enrolled>>>,
+}
+
+/// A node's certificates, and its endpoint while it runs.
+struct Enrolled {
+    certs: Arc<NodeCerts>,
+    endpoint: Option<Endpoint>,
 }
 
 /// Joins nodes to the network.
@@ -65,7 +60,7 @@ impl Wires {
                 seed: spread(seed),
                 // Before anybody's clock goes wrong.
                 issued_at: UnixMs(wall_clock_of(NETWORK_TAG).0),
-                endpoints: Arc::default(),
+                enrolled: Arc::default(),
             }),
         }
     }
@@ -78,14 +73,19 @@ impl Wires {
         }
     }
 
-    /// A node's way to the others. Must be called by the node's own code.
-    pub(super) fn join(&self, identity: &PeerIdentity) -> Result<AnyLink, JoinError> {
+    /// A node gets what it needs to prove who it is, once.
+    pub(super) fn enrol(&self, identity: &PeerIdentity) -> Result<(), CertError> {
         match self {
-            Self::Modelled(network) => Ok(AnyLink::Modelled(network.link(identity.node_id))),
-            Self::Quic(tier) => {
-                let endpoint = tier.endpoint(identity)?;
-                Ok(AnyLink::Quic(endpoint.link()))
-            }
+            Self::Modelled(_) => Ok(()),
+            Self::Quic(tier) => tier.enrol(identity),
+        }
+    }
+
+    /// The way to the others of a node that was enrolled. Must be called by the node's own code.
+    pub(super) fn join(&self, node_id: NodeId) -> AnyLink {
+        match self {
+            Self::Modelled(network) => AnyLink::Modelled(network.link(node_id)),
+            Self::Quic(tier) => AnyLink::Quic(tier.bind(node_id).link()),
         }
     }
 
@@ -94,8 +94,7 @@ impl Wires {
         match self {
             Self::Modelled(network) => network.serve(identity, service),
             Self::Quic(tier) => {
-                let endpoint = tier.endpoints().get(&identity.node_id).cloned();
-                if let Some(endpoint) = endpoint {
+                if let Some(endpoint) = tier.endpoint(identity.node_id) {
                     endpoint.serve(service);
                 }
             }
@@ -108,8 +107,11 @@ impl Wires {
             Self::Modelled(network) => network.silence(node_id),
             Self::Quic(tier) => {
                 tier.udp.unbind(node_id);
-                let endpoint = tier.endpoints().remove(&node_id);
-                drop(endpoint);
+                let gone = tier
+                    .enrolled()
+                    .get_mut(&node_id)
+                    .map(|one| one.endpoint.take());
+                drop(gone);
             }
         }
     }
@@ -127,7 +129,7 @@ impl Wires {
         match self {
             Self::Modelled(_) => Vec::new(),
             Self::Quic(tier) => {
-                let endpoint = tier.endpoints().get(&node_id).cloned();
+                let endpoint = tier.endpoint(node_id);
                 endpoint.map_or_else(Vec::new, |endpoint| endpoint.refusals())
             }
         }
@@ -135,24 +137,40 @@ impl Wires {
 }
 
 impl QuicTier {
-    fn endpoints(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Endpoint>> {
-        self.endpoints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn enrolled(&self) -> MutexGuard<'_, BTreeMap<NodeId, Enrolled>> {
+        self.enrolled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn endpoint(&self, identity: &PeerIdentity) -> Result<Endpoint, JoinError> {
-        let node_id = identity.node_id;
+    fn endpoint(&self, node_id: NodeId) -> Option<Endpoint> {
+        self.enrolled().get(&node_id)?.endpoint.clone()
+    }
+
+    fn enrol(&self, identity: &PeerIdentity) -> Result<(), CertError> {
         let certs = seeded(&self.seed, identity, Lifetime::default(), self.issued_at)?;
+        let one = Enrolled {
+            certs: Arc::new(certs),
+            endpoint: None,
+        };
+        self.enrolled().insert(identity.node_id, one);
+        Ok(())
+    }
+
+    fn bind(&self, node_id: NodeId) -> Endpoint {
+        let certs = self
+            .enrolled()
+            .get(&node_id)
+            .map(|one| Arc::clone(&one.certs));
+        let certs = certs.expect("nodes are enrolled before they start");
         let options = QuicOptions::new(address_of(node_id));
-        let endpoint = Arc::new(QuicEndpoint::over(
-            self.udp.ground(node_id),
-            options,
-            &certs,
-        )?);
-        let earlier = self.endpoints().insert(node_id, Arc::clone(&endpoint));
+        let endpoint = QuicEndpoint::over(self.udp.ground(node_id), options, &certs)
+            .expect("the socket has an address, and TLS takes certificates made here");
+        let endpoint = Arc::new(endpoint);
+        let mut enrolled = self.enrolled();
+        let one = enrolled.get_mut(&node_id);
+        let earlier = one.and_then(|one| one.endpoint.replace(Arc::clone(&endpoint)));
+        drop(enrolled);
         drop(earlier);
-        Ok(endpoint)
+        endpoint
     }
 }
 

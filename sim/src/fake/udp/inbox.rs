@@ -72,9 +72,9 @@ impl Inbox {
             }
             let packet = first.remove();
             let size = packet.bytes.len();
-            let cut = shared.network.is_cut(packet.from, own);
+            let open = shared.network.lets_out(packet.from, own);
             let full = self.buffer_bytes + size > shared.options.buffer_bytes;
-            if !cut && !full && self.socket.is_some() {
+            if open && !full && self.socket.is_some() {
                 self.buffer_bytes += size;
                 self.buffer.push_back(packet);
                 continue;
