@@ -243,9 +243,17 @@ fn a_snapshot_over_lossy_paths_leaves_room_for_heartbeats() {
         options.snapshot_entries = 20;
         let (mut world, watch, leader) = ready(options).await;
         let away = leader % 3 + 1;
+        let applied = |world: &World| {
+            let statuses = world.statuses();
+            statuses.iter().map(|status| status.applied_index).max()
+        };
+        let missed_from = applied(&world);
         world.crash(away);
         let accepted = pay(&world).finish().await;
         let accepted = accepted.expect("every payment is accepted");
+        // A quarter of a snapshot's entries is kept: the log alone cannot bring the node up.
+        let missed = applied(&world).zip(missed_from).map(|(to, from)| to - from);
+        assert!(missed > Some(2 * 20), "{missed:?} entries");
         let terms = watch.terms();
         world.start_node(away).await.expect("the node starts");
         let back = now();
