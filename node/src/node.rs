@@ -37,8 +37,10 @@ mod rejoin;
 mod standing;
 mod suspicion;
 mod term;
+mod vitals;
 
 pub use peers::PeerDoor;
+pub use vitals::{LogPoint, Vitals, VitalsFeed};
 
 /// The outside world of a node, chosen once where it is built.
 pub trait Ports: Send + Sync + 'static {
@@ -277,6 +279,30 @@ impl<P: Ports> Node<P> {
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.inner.gate.clone()
+    }
+
+    /// What this node tells of its place in the group, to follow without asking it.
+    #[must_use]
+    pub fn vitals(&self) -> VitalsFeed<P::Runtime> {
+        VitalsFeed::new(&self.inner.raft)
+    }
+
+    /// What this node has applied, without waiting for anyone.
+    #[must_use]
+    pub fn view(&self) -> View<P::Disk> {
+        self.inner.reads.view()
+    }
+
+    /// Commands of callers that are admitted and not answered.
+    #[must_use]
+    pub fn admitted(&self) -> usize {
+        self.inner.ingress.admitted()
+    }
+
+    /// The term in which this node leads, if it does.
+    #[must_use]
+    pub fn leads(&self) -> Option<u64> {
+        term::led_term::<P>(&self.inner.raft.server_metrics().borrow_watched())
     }
 
     /// Hands leadership to `to`, or to the voter whose log is furthest, and waits until another node leads.

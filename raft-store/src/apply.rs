@@ -174,7 +174,7 @@ impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
             let mut batch = Batch::default();
             current.applied.last = Some(log_id);
             if let Some(membership) = membership {
-                current.applied.membership = membership;
+                current.applied = Applied::new(Some(log_id), membership);
             }
             rows::write_meta(&mut batch, &current.applied, &current.state.meta());
             current.engine.apply(batch)
@@ -259,7 +259,7 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftStateMachine<Types<R>> for StateSto
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let applied = self.shared.read(|current| current.applied.clone());
-        Ok((applied.last, applied.membership))
+        Ok((applied.last, applied.membership().clone()))
     }
 
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
@@ -345,7 +345,7 @@ impl<R: AsyncRuntime + 'static, D: Disk> RaftSnapshotBuilder<Types<R>> for State
             .read(|current| (Arc::clone(&current.engine), current.applied.clone()));
         let meta = SnapshotMeta {
             last_log_id: applied.last,
-            last_membership: applied.membership,
+            last_membership: applied.membership().clone(),
         };
         let snapshot = generation::keep_snapshot(&self.shared.disk, &*engine, &meta)
             .await

@@ -19,6 +19,7 @@ use crate::engine::{Batch, Direction, Engine, EngineError, Scan, Space};
 use crate::error::to_io;
 use crate::types::{EncodedEntry, Entry, LogId, Types, Vote};
 
+pub mod inspect;
 mod record;
 
 /// Bytes of entries that the cache keeps once they are durable.
@@ -125,7 +126,7 @@ fn entry_bytes(entry: &Entry) -> usize {
     payload_bytes + OVERHEAD_BYTES
 }
 
-fn index_key(index: u64) -> [u8; 8] {
+const fn index_key(index: u64) -> [u8; 8] {
     index.to_be_bytes()
 }
 

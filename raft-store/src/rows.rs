@@ -199,18 +199,41 @@ pub(crate) fn write_record(batch: &mut Batch, record: &EntryRecord) {
 }
 
 /// What the state's rows say of themselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
     pub(crate) last: Option<LogId>,
-    pub(crate) membership: StoredMembership,
+    membership: StoredMembership,
+    /// A `peer.Membership`, encoded once: the meta row of every entry holds it.
+    encoded: Vec<u8>,
+}
+
+impl Applied {
+    pub(crate) fn new(last: Option<LogId>, membership: StoredMembership) -> Self {
+        let encoded = codec::membership_to_proto(membership.membership()).encode_to_vec();
+        Self {
+            last,
+            membership,
+            encoded,
+        }
+    }
+
+    pub(crate) const fn membership(&self) -> &StoredMembership {
+        &self.membership
+    }
+}
+
+impl Default for Applied {
+    fn default() -> Self {
+        Self::new(None, StoredMembership::default())
+    }
 }
 
 #[derive(Encode, BorrowDecode)]
-struct MetaRecord {
+struct MetaRecord<'a> {
     last: Option<(u64, u64)>,
     membership_at: Option<(u64, u64)>,
     /// A `peer.Membership`, encoded.
-    membership: Vec<u8>,
+    membership: &'a [u8],
     now_ms: u64,
     index: u64,
     protocol_version: u32,
@@ -229,7 +252,7 @@ pub(crate) fn write_meta(batch: &mut Batch, applied: &Applied, meta: &StateMeta)
     let record = MetaRecord {
         last: applied.last.as_ref().map(pair),
         membership_at: applied.membership.log_id().as_ref().map(pair),
-        membership: codec::membership_to_proto(applied.membership.membership()).encode_to_vec(),
+        membership: &applied.encoded,
         now_ms: meta.now.0,
         index: meta.index.0,
         protocol_version: meta.protocol_version,
@@ -253,17 +276,15 @@ fn load_meta(engine: &impl Engine) -> Result<(Applied, StateMeta), EngineError> 
     let Some(bytes) = engine.get(Space::Rows, META)? else {
         return Ok((Applied::default(), StateMeta::default()));
     };
-    let record: MetaRecord = private::decode("state meta", &bytes)?;
+    let record: MetaRecord<'_> = private::decode("state meta", &bytes)?;
     let log_id = |(term, index)| types::log_id(term, index);
     let membership = decode(
         "membership",
-        &record.membership,
+        record.membership,
         |message: peer::Membership| codec::membership_from_proto(message),
     )?;
-    let applied = Applied {
-        last: record.last.map(log_id),
-        membership: StoredMembership::new(record.membership_at.map(log_id), membership),
-    };
+    let membership = StoredMembership::new(record.membership_at.map(log_id), membership);
+    let applied = Applied::new(record.last.map(log_id), membership);
     let [
         submitted,
         settled,

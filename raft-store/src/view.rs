@@ -164,6 +164,22 @@ impl<D: Disk> View<D> {
         after: Index,
         rows_max: usize,
     ) -> Result<Vec<(Index, log::EntryRecordRow)>, EngineError> {
+        let found = self.record_rows_after(after, rows_max)?;
+        found
+            .iter()
+            .map(|(index, bytes)| Ok((*index, record_of(bytes)?)))
+            .collect()
+    }
+
+    /// The same, as it is stored; [`record_of`] tells what a row says.
+    ///
+    /// # Errors
+    /// `Corrupt` or `ReadFailed`.
+    pub fn record_rows_after(
+        &self,
+        after: Index,
+        rows_max: usize,
+    ) -> Result<Vec<(Index, Vec<u8>)>, EngineError> {
         let found = self.engine().scan(&Scan {
             space: Space::Entries,
             from: rows::record_key(Index(after.0.saturating_add(1))),
@@ -171,12 +187,18 @@ impl<D: Disk> View<D> {
             direction: Direction::Ascending,
             rows_max,
         })?;
-        found
-            .iter()
-            .map(|(key, bytes)| {
-                let index = rows::record_index(key)?;
-                rows::decode("record", bytes, Ok).map(|row| (index, row))
-            })
-            .collect()
+        let indexed = found.into_iter().map(|(key, bytes)| {
+            let index = rows::record_index(&key)?;
+            Ok((index, bytes))
+        });
+        indexed.collect()
     }
+}
+
+/// What a stored record says of its entry.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn record_of(bytes: &[u8]) -> Result<log::EntryRecordRow, EngineError> {
+    rows::decode("record", bytes, Ok)
 }

@@ -5,5 +5,15 @@
 //! source or a real network.
 
 pub mod fake;
+pub mod history;
+pub mod invariants;
+pub mod linearizability;
+pub mod plan;
+pub mod record;
+pub mod regions;
+pub mod run;
 pub mod runtime;
+pub mod scenario;
+pub mod shrink;
+pub mod swarm;
 pub mod world;

@@ -8,6 +8,7 @@
 mod clock;
 mod control;
 mod core;
+mod moments;
 mod nodes;
 mod panics;
 mod rng;
@@ -39,6 +40,7 @@ pub use self::control::{
     wall_clock, wall_clock_of, yield_now,
 };
 use self::core::{Core, Entered, Step, with_core};
+pub use self::moments::{Moment, no_moments, on_moment};
 pub use self::nodes::NodeTag;
 pub use self::panics::TaskPanic;
 pub use self::rng::{NodeRng, RandomStream};

@@ -20,36 +20,46 @@ use stellara_node::ports::signer::LocalSigner;
 use stellara_node::reads::Whoami;
 use stellara_node::transport::quic::RefusedPeer;
 use stellara_node::transport::raft::RaftLinkOptions;
-use stellara_raft_store::engine::memory::{Faults, MemoryDisk, Unsynced};
+use stellara_raft_store::engine::memory::{MemoryDisk, Unsynced};
 use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_raft_store::view::View;
 
 use crate::fake::clock::SimClock;
-use crate::fake::disk::DrawnSync;
 use crate::fake::ledger::SimLedger;
 use crate::fake::link::AnyLink;
 use crate::fake::network::{Latencies, NetworkOptions, SimNetwork};
 use crate::fake::udp::{SimUdp, UdpOptions};
-use crate::runtime::{
-    EventKind, NodeTag, SimRuntime, SimTime, event, kill_node, now, sleep, spawn_on,
-};
+use crate::history::History;
+use crate::invariants::Explained;
+use crate::plan::topology::Tier;
+use crate::runtime::{EventKind, NodeTag, SimRuntime, SimTime, event, now, sleep, spawn_on};
 
-pub mod check;
 pub mod client;
+mod damage;
+mod ears;
+pub mod inflict;
 pub mod load;
 mod money;
+mod options;
+mod power;
 mod roster;
+mod seat;
+mod shelf;
+mod supervise;
 mod tier;
 
-pub use check::Violation;
-pub use money::{Funds, payment_intent};
+pub use ears::Ears;
+use inflict::Leaders;
+pub use inflict::{Inflicted, Relief, Skipped};
+pub use money::{Funds, Secret, payment_intent};
+pub use options::NoPath;
 pub use roster::Roster;
-pub use tier::Tier;
+use seat::Seat;
+pub use shelf::{Shelf, Shelved};
+pub use supervise::{Cause, Stopped};
 use tier::Wires;
 
 const STARTED: EventKind = EventKind::new("node-start");
-const CRASHED: EventKind = EventKind::new("node-crash");
-const WIPED: EventKind = EventKind::new("node-wipe");
 
 /// The ports of a simulated node.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +103,8 @@ pub struct WorldOptions {
     pub channels: u8,
     /// Accounts that receive.
     pub destinations: u8,
+    /// How many nodes' data may be damaged at one time; a minority when `None`.
+    pub damaged_max: Option<usize>,
 }
 
 impl WorldOptions {
@@ -109,11 +121,9 @@ impl WorldOptions {
             tier: Tier::Modelled,
             udp: UdpOptions::default(),
             network: NetworkOptions {
-                latency,
                 jitter_permille: 80,
                 loss_ppm: 500,
-                idle: ms(5_000),
-                dial: ms(1_000),
+                ..NetworkOptions::clean(latency)
             },
             timers: Timers {
                 heartbeat_ms: 190,
@@ -127,6 +137,7 @@ impl WorldOptions {
             ledger_way: (ms(20), ms(80)),
             channels: 4,
             destinations: 10,
+            damaged_max: None,
         }
     }
 }
@@ -176,8 +187,14 @@ pub struct World {
     wires: Wires,
     ledger: SimLedger,
     funds: Funds,
-    disks: BTreeMap<NodeId, MemoryDisk>,
+    seats: BTreeMap<NodeId, Seat>,
     roster: Roster,
+    tickets: u64,
+    leaders: Leaders,
+    shelf: Shelf,
+    ears: Ears,
+    history: History,
+    explained: Explained,
 }
 
 impl World {
@@ -201,26 +218,24 @@ impl World {
             wires,
             ledger,
             funds,
-            disks: BTreeMap::new(),
+            seats: BTreeMap::new(),
             roster: Roster::default(),
+            tickets: 0,
+            leaders: Leaders::default(),
+            shelf: Shelf::default(),
+            ears: Ears::default(),
+            history: History::default(),
+            explained: Explained::default(),
             options,
         };
         for node_id in world.node_ids() {
-            let disk = world.new_disk(node_id);
-            world.disks.insert(node_id, disk);
+            let seat = world.new_seat(node_id);
+            world.shelf.put(node_id, seat.disk.clone());
+            world.seats.insert(node_id, seat);
             world.wires.enrol(&world.identity(node_id))?;
             world.start_node(node_id).await?;
         }
         Ok(world)
-    }
-
-    fn new_disk(&self, node_id: NodeId) -> MemoryDisk {
-        let (least, most) = self.options.sync;
-        MemoryDisk::new(Faults {
-            sync_delay: Arc::new(DrawnSync::new(NodeTag(node_id), least, most)),
-            unsynced: self.options.unsynced,
-            ..Faults::none(self.options.seed ^ node_id.rotate_left(32))
-        })
     }
 
     /// All nodes, running or not.
@@ -233,6 +248,36 @@ impl World {
     #[must_use]
     pub const fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The disks, for those who look at them while the world runs.
+    #[must_use]
+    pub const fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// What the nodes hear of each other.
+    #[must_use]
+    pub const fn ears(&self) -> &Ears {
+        &self.ears
+    }
+
+    /// What clients did: who asks the cluster notes it here.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whom something was done to that stops a node: who does it notes it here.
+    #[must_use]
+    pub const fn explained(&self) -> &Explained {
+        &self.explained
+    }
+
+    /// What the world was made from.
+    #[must_use]
+    pub const fn options(&self) -> &WorldOptions {
+        &self.options
     }
 
     /// The network between the nodes.
@@ -268,7 +313,7 @@ impl World {
     /// A node's disk.
     #[must_use]
     pub fn disk(&self, node_id: NodeId) -> Option<&MemoryDisk> {
-        self.disks.get(&node_id)
+        self.seats.get(&node_id).map(|seat| &seat.disk)
     }
 
     fn whoami(&self, node_id: NodeId) -> Whoami {
@@ -313,25 +358,25 @@ impl World {
         }
     }
 
-    /// Starts a node that does not run, from what its disk holds.
-    ///
-    /// # Errors
-    /// The node's own.
-    pub async fn start_node(&mut self, node_id: NodeId) -> Result<(), WorldError> {
-        if self.roster.runs(node_id) {
-            return Ok(());
+    /// A node that does not run begins to start, from what its disk holds.
+    fn begin_start(&mut self, node_id: NodeId) {
+        if self.has_process(node_id) {
+            return;
         }
+        let Some(disk) = self.seats.get(&node_id).map(|seat| seat.disk.clone()) else {
+            return;
+        };
         event(STARTED, node_id, 0, String::new);
-        let disk = self.disks.entry(node_id).or_default().clone();
-        let options = self.node_options(node_id);
-        let identity = self.identity(node_id);
         let settlement = Some(Outside {
             ledger: self.ledger.clone(),
             signer: self.funds.signer(),
             clock: SimClock,
             network: network(stellara_ledger::TEST_PASSPHRASE),
         });
-        let wires = self.wires.clone();
+        let options = self.node_options(node_id);
+        let identity = self.identity(node_id);
+        let (wires, roster) = (self.wires.clone(), self.roster.clone());
+        let ears = self.ears.clone();
         let starting = spawn_on(NodeTag(node_id), async move {
             let outer = Outer {
                 disk,
@@ -340,57 +385,16 @@ impl World {
                 clock: SimClock,
             };
             let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
-            wires.serve(identity, Arc::clone(&handler));
+            wires.serve(identity, ears.listening(node_id, Arc::clone(&handler)));
             drop(spawn_on(NodeTag(node_id), async move {
                 handler.beat(std::future::pending()).await;
             }));
-            Ok(node)
+            roster.add(node_id, node);
+            Ok(())
         });
-        let node = starting
-            .await
-            .map_err(|_| WorldError::Crashed { node_id })?
-            .map_err(|source| WorldError::Start { node_id, source })?;
-        self.roster.add(node_id, node);
-        Ok(())
-    }
-
-    /// The machine loses power: its process is gone, and unsynced writes go as the disk's faults say.
-    pub fn crash(&mut self, node_id: NodeId) {
-        let Some(node) = self.roster.remove(node_id) else {
-            return;
-        };
-        event(CRASHED, node_id, 0, String::new);
-        kill_node(NodeTag(node_id));
-        self.wires.silence(node_id);
-        drop(node);
-        if let Some(disk) = self.disks.get(&node_id) {
-            disk.crash();
-        }
-    }
-
-    /// The disk of a node is gone: it loses power if it runs, and its next start finds an empty one.
-    pub fn wipe(&mut self, node_id: NodeId) {
-        self.crash(node_id);
-        event(WIPED, node_id, 0, String::new);
-        let disk = self.new_disk(node_id);
-        self.disks.insert(node_id, disk);
-    }
-
-    /// Cuts a node off from all others; it still reaches the ledger.
-    pub fn isolate(&self, node_id: NodeId) {
-        for other in self.node_ids() {
-            if other != node_id {
-                self.network.cut(node_id, other);
-            }
-        }
-    }
-
-    /// Joins a node with all others again.
-    pub fn rejoin(&self, node_id: NodeId) {
-        for other in self.node_ids() {
-            if other != node_id {
-                self.network.heal(node_id, other);
-            }
+        if let Some(seat) = self.seats.get_mut(&node_id) {
+            seat.revival = None;
+            seat.starting = Some(starting);
         }
     }
 

@@ -80,12 +80,10 @@ fn peer(node_id: NodeId) -> Peer {
 fn check<F: Future<Output = ()>>(test: impl FnOnce(SimNetwork, SimLink, Arc<Echo>) -> F) {
     let mut runtime = SimRuntime::with_seed(9);
     let driven = runtime.drive(async {
+        let latency = Latencies::both_ways(&[(1, 2, ONE_WAY), (2, 3, ONE_WAY)]);
         let network = SimNetwork::new(NetworkOptions {
-            latency: Latencies::both_ways(&[(1, 2, ONE_WAY), (2, 3, ONE_WAY)]),
-            jitter_permille: 0,
-            loss_ppm: 0,
             idle: IDLE,
-            dial: Duration::from_secs(1),
+            ..NetworkOptions::clean(latency)
         });
         let echo = Arc::new(Echo::default());
         network.serve(identity(1, "here"), Arc::new(Echo::default()));

@@ -11,13 +11,14 @@ use stellara_node::ports::peer_link::{LinkError, Peer, PeerIdentity, PeerLink as
 use stellara_node::transport::quic::{QuicEndpoint, QuicOptions};
 use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_sim::fake::udp::address_of;
+use stellara_sim::invariants::{Checks, Ending};
+use stellara_sim::plan::topology::Tier;
 use stellara_sim::runtime::{
     NodeTag, RunReport, SimOptions, SimRuntime, SimTime, TraceText, now, sleep, spawn_on,
     wall_clock,
 };
-use stellara_sim::world::check::Watch;
 use stellara_sim::world::load::{Accepted, Load, LoadOptions, Standing, paid, standing};
-use stellara_sim::world::{Tier, World, WorldOptions};
+use stellara_sim::world::{World, WorldOptions};
 
 const READY: Duration = Duration::from_secs(20);
 const SETTLED: Duration = Duration::from_secs(240);
@@ -49,11 +50,11 @@ fn run<F: Future<Output = ()>>(
     (report, runtime.take_lines())
 }
 
-async fn ready(options: WorldOptions) -> (World, Watch, NodeId) {
+async fn ready(options: WorldOptions) -> (World, Checks, NodeId) {
     let world = World::start(options).await.expect("the world starts");
-    let watch = Watch::start(world.roster().clone(), Duration::from_millis(20));
+    let checks = Checks::start(&world);
     let leader = world.until_ready(READY).await;
-    (world, watch, leader.expect("the cluster is ready"))
+    (world, checks, leader.expect("the cluster is ready"))
 }
 
 fn pay(world: &World) -> Load {
@@ -62,8 +63,12 @@ fn pay(world: &World) -> Load {
     Load::start(world, LoadOptions { payments, over })
 }
 
+fn terms(checks: &Checks) -> u64 {
+    checks.compared()["election_safety"]
+}
+
 /// Everything acknowledged is settled, once, as every node says.
-async fn finish(world: World, watch: &Watch, accepted: &[Accepted]) {
+async fn finish(world: World, checks: &Checks, accepted: &[Accepted]) {
     let settled = |world: &World| {
         let open = accepted
             .iter()
@@ -76,7 +81,11 @@ async fn finish(world: World, watch: &Watch, accepted: &[Accepted]) {
     assert!(report.is_exactly_once(), "{report:?}");
     let all = u64::from(PAYMENTS);
     assert_eq!((report.intents, report.paid_1), (all, all));
-    watch.look(world.roster()).expect("no law is broken");
+    assert_eq!(checks.finish(Ending::Settled), []);
+    for node_id in world.node_ids() {
+        let heard_at = world.ears().heard_at(node_id);
+        assert!(heard_at.is_some(), "node {node_id} heard beats");
+    }
     world.stop();
 }
 
@@ -88,7 +97,7 @@ enum Trouble {
 
 /// The leader is gone for three seconds, and comes back.
 async fn leader_gone(seed: u64, trouble: Trouble) {
-    let (mut world, watch, leader) = ready(options(seed)).await;
+    let (mut world, checks, leader) = ready(options(seed)).await;
     let load = pay(&world);
     sleep(Duration::from_secs(2)).await;
     match trouble {
@@ -107,10 +116,10 @@ async fn leader_gone(seed: u64, trouble: Trouble) {
         }
     }
     let accepted = load.finish().await.expect("every payment is accepted");
-    assert!(watch.terms() >= 2, "leadership moved");
+    assert!(terms(&checks) >= 2, "leadership moved");
     let counts = world.udp().expect("it is the tier of sockets").counts();
     assert!(counts.read > 1_000, "{counts:?}");
-    finish(world, &watch, &accepted).await;
+    finish(world, &checks, &accepted).await;
 }
 
 fn seeds(standard: u64) -> std::ops::Range<u64> {
@@ -211,7 +220,7 @@ async fn stranger(world: &World, authority: u64, cluster_id: &str) -> Result<Byt
 #[test]
 fn a_peer_of_another_cluster_is_refused() {
     let scenario = |seed| async move {
-        let (world, watch, _) = ready(options(seed)).await;
+        let (world, checks, _) = ready(options(seed)).await;
         for (authority, cluster_id) in [(seed + 1, "simulated"), (seed, "another")] {
             let answer = stranger(&world, authority, cluster_id).await;
             let refused = matches!(&answer, Err(LinkError::Refused { .. }));
@@ -223,7 +232,12 @@ fn a_peer_of_another_cluster_is_refused() {
         let refusals = world.refusals(1);
         assert!(refusals.len() >= 2, "{refusals:?}");
         let accepted = pay(&world).finish().await;
-        finish(world, &watch, &accepted.expect("every payment is accepted")).await;
+        finish(
+            world,
+            &checks,
+            &accepted.expect("every payment is accepted"),
+        )
+        .await;
     };
     run(5, TraceText::Off, scenario);
 }
@@ -241,7 +255,7 @@ fn a_snapshot_over_lossy_paths_leaves_room_for_heartbeats() {
         };
         options.network.loss_ppm = 10_000;
         options.snapshot_entries = 20;
-        let (mut world, watch, leader) = ready(options).await;
+        let (mut world, checks, leader) = ready(options).await;
         let away = leader % 3 + 1;
         let applied = |world: &World| {
             let statuses = world.statuses();
@@ -254,7 +268,7 @@ fn a_snapshot_over_lossy_paths_leaves_room_for_heartbeats() {
         // A quarter of a snapshot's entries is kept: the log alone cannot bring the node up.
         let missed = applied(&world).zip(missed_from).map(|(to, from)| to - from);
         assert!(missed > Some(2 * 20), "{missed:?} entries");
-        let terms = watch.terms();
+        let terms = terms(&checks);
         world.start_node(away).await.expect("the node starts");
         let back = now();
         let caught_up = |world: &World| {
@@ -266,8 +280,8 @@ fn a_snapshot_over_lossy_paths_leaves_room_for_heartbeats() {
         caught_up.expect("the snapshot and the log reach the node");
         println!("level after {} ms", (now() - back).as_millis());
         sleep(Duration::from_secs(10)).await;
-        assert_eq!(watch.terms(), terms, "nobody missed the leader");
-        finish(world, &watch, &accepted).await;
+        assert_eq!(terms(&checks), terms, "nobody missed the leader");
+        finish(world, &checks, &accepted).await;
     };
     for seed in seeds(2) {
         run(seed, TraceText::Off, scenario);

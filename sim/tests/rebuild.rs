@@ -7,10 +7,10 @@ use stellara_node::node::Timers;
 use stellara_raft_store::engine::memory::Unsynced;
 use stellara_raft_store::types::NodeId;
 use stellara_sim::fake::network::Latencies;
+use stellara_sim::invariants::{Checks, Ending};
 use stellara_sim::runtime::{
     NodeTag, RandomStream, SimOptions, SimRuntime, SimTime, sleep, stream,
 };
-use stellara_sim::world::check::Watch;
 use stellara_sim::world::load::{Accepted, Load, LoadOptions, Standing, paid, standing};
 use stellara_sim::world::{World, WorldOptions};
 
@@ -46,7 +46,7 @@ fn options(seed: u64) -> WorldOptions {
 
 struct Stage {
     world: World,
-    watch: Watch,
+    checks: Checks,
     leader: NodeId,
     others: Vec<NodeId>,
 }
@@ -54,7 +54,7 @@ struct Stage {
 impl Stage {
     async fn new(options: WorldOptions) -> Self {
         let world = World::start(options).await.expect("the world starts");
-        let watch = Watch::start(world.roster().clone(), Duration::from_millis(20));
+        let checks = Checks::start(&world);
         let leader = world
             .until_ready(READY)
             .await
@@ -63,7 +63,7 @@ impl Stage {
         let others = others.filter(|node| *node != leader).collect();
         Self {
             world,
-            watch,
+            checks,
             leader,
             others,
         }
@@ -114,9 +114,7 @@ impl Stage {
         settled.expect("what was acknowledged is settled");
         let report = paid(&self.world, accepted);
         assert!(report.is_exactly_once(), "{report:?}");
-        self.watch
-            .look(self.world.roster())
-            .expect("no law is broken");
+        assert_eq!(self.checks.finish(Ending::Settled), []);
         self.world.stop();
     }
 }

@@ -1,4 +1,4 @@
-//! The workspace's tasks: `cargo xtask test`, `demo`, `bench`, `setup`, `new-command`.
+//! The workspace's tasks: `cargo xtask test`, `demo`, `bench`, `mutants`, `setup`, `new-command`.
 //!
 //! A file per task. Nothing of ours is imported, so that this compiles first and quickly;
 //! it starts the real binaries as processes and speaks to them over their public interfaces.
@@ -7,6 +7,7 @@ mod bench;
 mod clock;
 mod cluster;
 mod demo;
+mod mutants;
 mod new_command;
 mod setup;
 mod shell;
@@ -33,6 +34,8 @@ enum Task {
     Demo(demo::Args),
     /// Measure submissions and reads on three regions here, beside what the disk can sync
     Bench(bench::Args),
+    /// Put known bugs back, one at a time, and show the seed of the simulator that finds each
+    Mutants(mutants::Args),
     /// Find out what the build needs, and install it when run as root
     Setup(setup::Args),
     /// Stub a new command of the replicated machine
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args).map_err(|error| error.to_string()),
         Task::Demo(args) => demo::run(&args).map_err(|error| error.to_string()),
         Task::Bench(args) => bench::run(&args).map_err(|error| error.to_string()),
+        Task::Mutants(args) => mutants::run(&args).map_err(|error| error.to_string()),
         Task::Setup(args) => setup::run(&args).map_err(|error| error.to_string()),
         Task::NewCommand(args) => new_command::run(&args).map_err(|error| error.to_string()),
     };

@@ -115,6 +115,13 @@ pub fn output(command: &mut Command) -> Result<String, ShellError> {
     })
 }
 
+/// A `git` in a folder.
+pub fn git(folder: &std::path::Path) -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(folder);
+    command
+}
+
 /// The program's file on the PATH.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

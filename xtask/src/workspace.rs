@@ -28,7 +28,7 @@ pub fn root() -> &'static Path {
 }
 
 /// The cache of everything that is built: `$XDG_CACHE_HOME/stellara`, or `~/.cache/stellara`.
-fn cache_dir() -> PathBuf {
+pub fn cache_dir() -> PathBuf {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     set("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -99,38 +99,4 @@ pub fn metadata(flags: &[&str]) -> Result<Value, ShellError> {
         command: "cargo metadata".to_owned(),
         why: error.to_string(),
     })
-}
-
-/// Whether `package` of the workspace has a binary named `binary`.
-pub fn has_binary(metadata: &Value, package: &str, binary: &str) -> bool {
-    let named = |value: &Value, name: &str| value["name"].as_str() == Some(name);
-    let is_binary = |target: &Value| {
-        let kinds = target["kind"].as_array().map_or(&[][..], Vec::as_slice);
-        kinds.iter().any(|kind| kind.as_str() == Some("bin"))
-    };
-    let packages = metadata["packages"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    packages
-        .iter()
-        .filter(|found| named(found, package))
-        .flat_map(|found| found["targets"].as_array().map_or(&[][..], Vec::as_slice))
-        .any(|target| named(target, binary) && is_binary(target))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::has_binary;
-
-    #[test]
-    fn a_binary_is_found_by_package_and_kind() {
-        let metadata = json!({ "packages": [
-            { "name": "sim", "targets": [{ "name": "sim", "kind": ["lib"] }, { "name": "run", "kind": ["bin"] }] },
-        ]});
-        assert!(has_binary(&metadata, "sim", "run"));
-        assert!(!has_binary(&metadata, "sim", "sim"));
-        assert!(!has_binary(&metadata, "other", "run"));
-    }
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::metrics::RaftServerMetrics;
 use openraft_rt::watch::WatchReceiver as _;
 use openraft_rt::{AsyncRuntime, Select2};
 use stellara_raft_store::engine::Disk;
-use stellara_raft_store::types::{NodeId, Vote};
+use stellara_raft_store::types::{NodeId, Types, Vote};
 
 use crate::gate::Gate;
 use crate::ingress::Group;
@@ -38,7 +39,9 @@ pub(super) async fn watch<R, D, L>(
     L: PeerLink,
 {
     let every = (heart.options().beat_interval / 2).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
+    let mut metrics = raft.server_metrics();
     let mut watch = Watch {
+        place: Arc::new(place_of(&metrics.borrow_and_update())),
         late: heart.options().suspect_after_min / 4,
         every,
         looked_at: heart.now(),
@@ -49,11 +52,10 @@ pub(super) async fn watch<R, D, L>(
         gate,
         memory,
     };
-    let mut metrics = watch.raft.server_metrics();
     loop {
         match R::select2(metrics.changed(), R::sleep(every)).await {
             Select2::First(Ok(())) => {
-                metrics.borrow_and_update();
+                watch.place = Arc::new(place_of(&metrics.borrow_and_update()));
             }
             Select2::First(Err(_)) => return,
             Select2::Second(()) => watch.look().await,
@@ -80,7 +82,20 @@ struct Doubt {
     calls: u32,
 }
 
+fn place_of<R: AsyncRuntime + 'static>(metrics: &RaftServerMetrics<Types<R>>) -> Place {
+    let membership = metrics.membership_config.membership();
+    Place {
+        own: metrics.id,
+        vote: metrics.vote,
+        leader: metrics.current_leader,
+        voters: membership.voter_ids().collect(),
+        members: membership.nodes().map(|(node_id, _)| *node_id).collect(),
+    }
+}
+
 struct Watch<R: AsyncRuntime + 'static, D: Disk, L> {
+    /// As of the last change, which is noticed before the next look.
+    place: Arc<Place>,
     raft: Group<R, D>,
     heart: Arc<Heart<R, L>>,
     gate: Gate,
@@ -101,26 +116,13 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
         if since > self.every + self.late {
             return;
         }
-        let place = self.place();
+        let place = Arc::clone(&self.place);
         self.relieve(&place).await;
         match place.leader.filter(|leader| *leader != place.own) {
             Some(leader) if place.voters.contains(&place.own) => {
                 self.look_at(leader, &place, now).await;
             }
             Some(_) | None => self.doubt = None,
-        }
-    }
-
-    fn place(&self) -> Place {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        Place {
-            own: metrics.id,
-            vote: metrics.vote,
-            leader: metrics.current_leader,
-            voters: membership.voter_ids().collect(),
-            members: membership.nodes().map(|(node_id, _)| *node_id).collect(),
         }
     }
 

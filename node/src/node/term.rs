@@ -34,7 +34,7 @@ pub(super) async fn run_terms<P: Ports>(
 }
 
 /// The term in which the node leads, if it does.
-fn led_term<P: Ports>(metrics: &RaftServerMetrics<Types<P::Runtime>>) -> Option<u64> {
+pub(super) fn led_term<P: Ports>(metrics: &RaftServerMetrics<Types<P::Runtime>>) -> Option<u64> {
     (metrics.state == ServerState::Leader).then_some(metrics.vote.leader_id.term)
 }
 

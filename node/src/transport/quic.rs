@@ -41,6 +41,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 const CODE_REFUSED: VarInt = VarInt::from_u32(1);
 /// Closes connections when the node stops, or replaces them.
 const CODE_GOING: VarInt = VarInt::from_u32(2);
+/// The reason beside `CODE_GOING` when a peer's hello did not come in time.
+const NO_HELLO: &[u8] = b"no hello came in time";
 
 /// Whether the kernel splits one large buffer into packets (UDP GSO). Some virtual network cards corrupt it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -98,7 +98,7 @@ pub(super) fn newest_snapshot<D: Disk>(
     };
     let meta = SnapshotMeta {
         last_log_id: applied.last,
-        last_membership: applied.membership,
+        last_membership: applied.membership().clone(),
     };
     let files = disk.files(&target)?;
     Ok(Some((

@@ -13,14 +13,19 @@ use futures_util::future::BoxFuture;
 
 use super::{EngineError, Space};
 
+mod damage;
 mod disk;
+mod durable;
 mod engine;
 mod files;
 mod folder;
+mod key;
 mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use damage::Misdirected;
+pub use durable::Stored;
 pub use engine::MemoryEngine;
 use folder::Folder;
 
@@ -115,6 +120,9 @@ struct State {
     /// Counts crashes; an engine of an earlier life is dead.
     life: u64,
     folders: BTreeMap<String, Folder>,
+    /// The next record of this folder and space goes astray.
+    misdirect: Option<(String, Space)>,
+    misdirected: Option<Misdirected>,
 }
 
 impl fmt::Debug for MemoryDisk {
@@ -143,6 +151,8 @@ impl MemoryDisk {
             faults,
             life: 0,
             folders: BTreeMap::new(),
+            misdirect: None,
+            misdirected: None,
         })))
     }
 

@@ -24,9 +24,9 @@ struct VoteRecord {
 }
 
 #[derive(Encode, Decode)]
-struct LogIdRecord {
-    term: u64,
-    index: u64,
+pub(super) struct LogIdRecord {
+    pub(super) term: u64,
+    pub(super) index: u64,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -88,20 +88,44 @@ pub(super) fn index_of(key: &[u8]) -> Result<u64, EngineError> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-pub(super) fn decode_entry(key: &[u8], value: &[u8]) -> Result<Entry, EngineError> {
+fn decode_record<'a>(key: &[u8], value: &'a [u8]) -> Result<EntryRecord<'a>, EngineError> {
     let index = index_of(key)?;
-    let what = format!("log entry {index}");
-    let record: EntryRecord<'_> = private::decode(&what, value)?;
-    let corrupt = |detail: String| EngineError::Corrupt {
-        path: what.clone(),
-        detail,
-    };
+    let record: EntryRecord<'_> =
+        private::decode("log entry", value).map_err(|error| named(index, error))?;
     if record.index != index {
-        return Err(corrupt(format!(
-            "its record says index {}: misplaced",
-            record.index
-        )));
+        let detail = format!("its record says index {}: misplaced", record.index);
+        return Err(corrupt_entry(index, detail));
     }
+    Ok(record)
+}
+
+/// The error with the entry's index, which is told only once there is one: records are decoded often.
+fn named(index: u64, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Corrupt { detail, .. } => corrupt_entry(index, detail),
+        other @ (EngineError::DiskFull { .. }
+        | EngineError::WriteFailed { .. }
+        | EngineError::ReadFailed { .. }) => other,
+    }
+}
+
+fn corrupt_entry(index: u64, detail: String) -> EngineError {
+    EngineError::Corrupt {
+        path: format!("log entry {index}"),
+        detail,
+    }
+}
+
+/// The position of a stored entry, whose record is checked.
+pub(super) fn decode_position(key: &[u8], value: &[u8]) -> Result<LogId, EngineError> {
+    let record = decode_record(key, value)?;
+    Ok(types::log_id(record.term, record.index))
+}
+
+pub(super) fn decode_entry(key: &[u8], value: &[u8]) -> Result<Entry, EngineError> {
+    let record = decode_record(key, value)?;
+    let index = record.index;
+    let corrupt = |detail: String| corrupt_entry(index, detail);
     let payload = match record.payload {
         PayloadRecord::Blank => EntryPayload::Blank,
         PayloadRecord::Normal(bytes) => {
@@ -140,18 +164,20 @@ fn load_index(engine: &impl Engine, key: &[u8]) -> Result<Option<u64>, EngineErr
         .transpose()
 }
 
+pub(super) fn decode_vote(bytes: &[u8]) -> Result<Vote, EngineError> {
+    private::decode("vote", bytes).map(
+        |VoteRecord {
+             term,
+             voted_for,
+             committed,
+         }| types::vote(term, voted_for, committed),
+    )
+}
+
 fn load_vote(engine: &impl Engine) -> Result<Option<Vote>, EngineError> {
     engine
         .get(Space::Rows, VOTE_KEY)?
-        .map(|bytes| {
-            private::decode("vote", &bytes).map(
-                |VoteRecord {
-                     term,
-                     voted_for,
-                     committed,
-                 }| types::vote(term, voted_for, committed),
-            )
-        })
+        .map(|bytes| decode_vote(&bytes))
         .transpose()
 }
 

@@ -34,8 +34,9 @@ struct Applied {
 }
 
 impl Network {
-    /// Closes the next ledger with this close time.
-    pub(crate) fn close_at(&mut self, closed_at_ms: u64) {
+    /// Closes the next ledger at this time.
+    pub(crate) fn close_at(&mut self, passed_at_ms: u64) {
+        let closed_at_ms = self.close_time_ms(passed_at_ms);
         let latest = self.latest();
         let (sequence, prev_hash) = (latest.sequence.saturating_add(1), latest.hash);
         self.drop_invalid(sequence, closed_at_ms);
@@ -59,6 +60,7 @@ impl Network {
         self.ledgers.push_back(LedgerRecord {
             sequence,
             closed_at_ms,
+            passed_at_ms,
             hash: applied.hasher.finalize().into(),
             prev_hash,
             successful: applied.successful,

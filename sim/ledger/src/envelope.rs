@@ -140,16 +140,32 @@ pub(crate) struct Signatures<'a> {
     hash: TxHash,
     all: &'a [DecoratedSignature],
     used: Vec<bool>,
+    /// The accounts asked for, with the answer: every operation asks for its source, and most name the same one.
+    asked: Vec<(AccountId, bool)>,
 }
 
 impl<'a> Signatures<'a> {
     pub(crate) fn new(hash: TxHash, all: &'a [DecoratedSignature]) -> Self {
-        let used = vec![false; all.len()];
-        Self { hash, all, used }
+        Self {
+            hash,
+            all,
+            used: vec![false; all.len()],
+            asked: Vec::new(),
+        }
     }
 
     /// Whether the account's master key signed.
     pub(crate) fn cover(&mut self, account: &AccountId) -> bool {
+        let known = self.asked.iter().find(|(asked, _)| asked == account);
+        if let Some((_, covered)) = known {
+            return *covered;
+        }
+        let covered = self.find(account);
+        self.asked.push((account.clone(), covered));
+        covered
+    }
+
+    fn find(&mut self, account: &AccountId) -> bool {
         let PublicKey::PublicKeyTypeEd25519(Uint256(key_bytes)) = &account.0;
         let Ok(key) = VerifyingKey::from_bytes(key_bytes) else {
             return false;

@@ -74,6 +74,8 @@ pub struct LedgerRecord {
     pub sequence: u32,
     /// Its close time, Unix ms.
     pub closed_at_ms: u64,
+    /// When it closed by true time, Unix ms: its close time, unless the validators' clocks are off.
+    pub(crate) passed_at_ms: u64,
     /// Its hash.
     pub hash: [u8; 32],
     /// The hash of the ledger before it.
@@ -132,6 +134,7 @@ pub struct Network {
     pub(crate) journal: Vec<JournalEntry>,
     foreign_rng: Rng,
     faults: Faults,
+    close_skew_ms: i64,
 }
 
 impl Network {
@@ -141,6 +144,7 @@ impl Network {
         let genesis = LedgerRecord {
             sequence: config.first_ledger,
             closed_at_ms: config.start_ms,
+            passed_at_ms: config.start_ms,
             hash: envelope::network_id(&config.passphrase),
             prev_hash: [0; 32],
             successful: 0,
@@ -161,6 +165,7 @@ impl Network {
             journal: Vec::new(),
             foreign_rng: Rng::new(config.seed, STREAM_FOREIGN),
             faults: Faults::new(config.seed),
+            close_skew_ms: 0,
             config,
         };
         network.offer_foreign();
@@ -187,8 +192,24 @@ impl Network {
     /// When the next ledger is due, Unix ms.
     pub fn next_close_ms(&self) -> u64 {
         self.latest()
-            .closed_at_ms
+            .passed_at_ms
             .saturating_add(self.config.close_ms)
+    }
+
+    /// Close times are this much ahead of true time from now on, or behind it. They never run back: the protocol demands
+    /// that each is later than the one before.
+    pub fn set_close_skew_ms(&mut self, close_skew_ms: i64) {
+        self.close_skew_ms = close_skew_ms;
+    }
+
+    /// The close time of a ledger that closes at `passed_at_ms`.
+    pub(crate) fn close_time_ms(&self, passed_at_ms: u64) -> u64 {
+        let latest_ms = self.latest().closed_at_ms;
+        let due_ms = passed_at_ms.saturating_add_signed(self.close_skew_ms);
+        match due_ms < latest_ms {
+            true => latest_ms.saturating_add(1_000),
+            false => due_ms,
+        }
     }
 
     /// Closes one ledger at once; the one after it is due `close_ms` later.
@@ -291,7 +312,7 @@ impl Network {
         let newest = latest.saturating_sub(plan.ingest_lag_ledgers);
         let oldest = latest.saturating_sub(LAG_LEDGERS_MAX);
         let seen = self.ledgers.iter().rev().find(|ledger| {
-            let seen_at_ms = ledger.closed_at_ms.saturating_add(plan.ingest_lag_ms);
+            let seen_at_ms = ledger.passed_at_ms.saturating_add(plan.ingest_lag_ms);
             ledger.sequence <= newest && (seen_at_ms <= self.now_ms || ledger.sequence <= oldest)
         });
         seen.or(self.ledgers.front())

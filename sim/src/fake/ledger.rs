@@ -20,8 +20,14 @@ use stellara_node::ports::{Ledger, LedgerError};
 use super::LEDGER_TAG;
 use crate::runtime::{EventKind, RandomStream, event, sleep, stream, wall_clock_of};
 
+mod ailment;
 mod shapes;
 
+use ailment::Ailments;
+pub use ailment::{LedgerAilment, LedgerHold};
+
+const HELD: EventKind = EventKind::new("ledger-hold");
+const RELEASED: EventKind = EventKind::new("ledger-release");
 const SUBMITTED: EventKind = EventKind::new("ledger-submit");
 const ASKED: EventKind = EventKind::new("ledger-query");
 
@@ -33,6 +39,7 @@ pub struct SimLedger {
 
 struct Shared {
     network: Network,
+    ailments: Ailments,
     draws: RandomStream,
     least: Duration,
     most: Duration,
@@ -80,6 +87,7 @@ impl SimLedger {
         };
         let shared = Shared {
             network: Network::new(config)?,
+            ailments: Ailments::default(),
             draws: stream(LEDGER_TAG, "latency"),
             least,
             most,
@@ -94,6 +102,35 @@ impl SimLedger {
         let mut shared = self.lock();
         shared.network.advance(wall_clock_of(LEDGER_TAG).0);
         act(&mut shared.network)
+    }
+
+    /// Something is wrong with the ledger from now on, until it is released.
+    #[must_use]
+    pub fn hold(&self, ailment: LedgerAilment) -> LedgerHold {
+        let mut shared = self.lock();
+        let Shared {
+            network, ailments, ..
+        } = &mut *shared;
+        network.advance(wall_clock_of(LEDGER_TAG).0);
+        let hold = ailments.hold(network, ailment);
+        event(HELD, hold.0, 0, || format!("{ailment:?}"));
+        hold
+    }
+
+    /// What is held is over. Nothing happens when it was already.
+    pub fn release(&self, hold: LedgerHold) {
+        let mut shared = self.lock();
+        let Shared {
+            network, ailments, ..
+        } = &mut *shared;
+        network.advance(wall_clock_of(LEDGER_TAG).0);
+        ailments.release(network, hold);
+        event(RELEASED, hold.0, 0, String::new);
+    }
+
+    /// Looks at the network as somebody last left it: no ledger closes meanwhile.
+    pub fn peek<T>(&self, look: impl FnOnce(&Network) -> T) -> T {
+        look(&self.lock().network)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

@@ -1,9 +1,8 @@
 //! The network between nodes in virtual time, as QUIC would carry it: calls, ordered streams, datagrams.
 //!
-//! A packet takes its path's latency and jitter. A lost datagram is gone; a lost packet of a stream costs a probe's
-//! wait. A cut stalls streams and breaks the connection after the idle time.
+//! A packet takes its turn, and its path's latency and jitter. A lost datagram is gone; a lost packet of a stream costs
+//! a probe's wait. A cut or a clog stalls streams and breaks the connection after the idle time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,53 +18,21 @@ use crate::runtime::{
     EventKind, NodeTag, SimRuntime, event_bytes, is_killed, now, sleep, spawn_on,
 };
 
+mod ailment;
+mod options;
+mod path;
 mod pipe;
 mod service;
 mod state;
 
+pub use ailment::{Ailment, Bursts, Hold};
+pub use options::{Latencies, NetworkOptions, RouteChanges};
+pub(super) use path::Gate;
+use path::Rank;
 pub use pipe::{SimRx, SimTx};
 use state::{SharedState, Standing, Way};
 
 const DATAGRAM: EventKind = EventKind::new("datagram");
-
-/// How long a packet takes from node to node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Latencies {
-    ways: BTreeMap<(NodeId, NodeId), Duration>,
-}
-
-impl Latencies {
-    /// The same time in both directions.
-    #[must_use]
-    pub fn both_ways(pairs: &[(NodeId, NodeId, Duration)]) -> Self {
-        let there = pairs.iter().map(|(a, b, span)| ((*a, *b), *span));
-        let back = pairs.iter().map(|(a, b, span)| ((*b, *a), *span));
-        Self {
-            ways: there.chain(back).collect(),
-        }
-    }
-
-    /// From one node to another; no time where none is given.
-    #[must_use]
-    pub fn one_way(&self, from: NodeId, to: NodeId) -> Duration {
-        self.ways.get(&(from, to)).copied().unwrap_or_default()
-    }
-}
-
-/// How the network behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetworkOptions {
-    /// The least time of a packet.
-    pub latency: Latencies,
-    /// The most that is added to it, in thousandths of it.
-    pub jitter_permille: u32,
-    /// Packets lost at random, in parts per million.
-    pub loss_ppm: u32,
-    /// A connection on which one side hears nothing for this long ends.
-    pub idle: Duration,
-    /// How long a connection is tried before the peer is called unreachable.
-    pub dial: Duration,
-}
 
 /// The network as the scenario sees it. Clones are the same network.
 #[derive(Clone, Debug)]
@@ -103,7 +70,7 @@ impl SimNetwork {
 
     /// Nothing passes from one node to another any more.
     pub fn cut_one_way(&self, from: NodeId, to: NodeId) {
-        self.state.cut(Way { from, to });
+        self.state.cut(Way { from, to }, Hold::BY_NAME);
     }
 
     /// Nothing passes between two nodes any more.
@@ -114,7 +81,7 @@ impl SimNetwork {
 
     /// Everything passes again from one node to another.
     pub fn heal_one_way(&self, from: NodeId, to: NodeId) {
-        self.state.heal(Way { from, to });
+        self.state.free(Way { from, to }, Hold::BY_NAME);
     }
 
     /// Everything passes again between two nodes.
@@ -123,14 +90,41 @@ impl SimNetwork {
         self.heal_one_way(b, a);
     }
 
-    /// How long a packet takes; `None` when it is lost on the way or the way is cut.
-    pub(super) fn packet_span(&self, from: NodeId, to: NodeId) -> Option<Duration> {
-        self.state.datagram_span(Way { from, to })
+    /// Something is wrong with the network from now on, until it is released.
+    #[must_use]
+    pub fn hold(&self, ailment: Ailment) -> Hold {
+        self.state.hold(ailment)
     }
 
-    /// Whether a packet that is at its end now gets out there.
-    pub(super) fn lets_out(&self, from: NodeId, to: NodeId) -> bool {
-        self.state.cut_since(Way { from, to }).is_none()
+    /// What is held is over. Nothing happens when it was already.
+    pub fn release(&self, hold: Hold) {
+        self.state.release(hold);
+    }
+
+    /// The process of a node is not scheduled: nobody connects with it, and its connections end after the idle time.
+    pub fn freeze(&self, node_id: NodeId) {
+        self.state.freeze(node_id);
+    }
+
+    /// The process of a node is scheduled again, or gone.
+    pub fn thaw(&self, node_id: NodeId) {
+        self.state.thaw(node_id);
+    }
+
+    /// When a packet of UDP sent now arrives, and when again if it comes twice; no time when it is lost. A narrow path
+    /// keeps no packet waiting for longer than `queue_max`.
+    pub(super) fn packet(
+        &self,
+        (from, to): (NodeId, NodeId),
+        bytes: usize,
+        queue_max: Duration,
+    ) -> [Option<Duration>; 2] {
+        self.state.packet(Way { from, to }, bytes, queue_max)
+    }
+
+    /// What becomes of a packet of UDP that is at its end now.
+    pub(super) fn packet_gate(&self, from: NodeId, to: NodeId) -> Gate {
+        self.state.packet_gate(Way { from, to })
     }
 
     /// How many packets are lost at random from now on, in parts per million.
@@ -159,16 +153,16 @@ impl SimLink {
 
     async fn connect(&self, to: NodeId) -> Result<(), LinkError> {
         let way = self.way(to);
-        let until = now() + self.state.options.dial;
+        let until = now() + self.state.dial;
         loop {
             match self.state.standing(way) {
                 Standing::Connected => return Ok(()),
-                Standing::Reachable { round_trip } => {
-                    sleep(round_trip).await;
+                Standing::Reachable => {
+                    sleep(self.state.handshake(way)).await;
                     // The world may have changed during the handshake.
                     match self.state.standing(way) {
                         Standing::Connected => return Ok(()),
-                        Standing::Reachable { .. } => return self.admitted(way),
+                        Standing::Reachable => return self.admitted(way),
                         Standing::Unreachable => {}
                     }
                 }
@@ -194,14 +188,18 @@ impl SimLink {
         Ok(())
     }
 
-    async fn open_both(&self, to: NodeId) -> Result<(Ends, Ends, PeerIdentity), LinkError> {
+    async fn open_both(
+        &self,
+        to: NodeId,
+        class: StreamClass,
+    ) -> Result<(Ends, Ends, PeerIdentity), LinkError> {
         self.connect(to).await?;
         let closed = || LinkError::Closed {
             detail: "the connection ended".to_owned(),
         };
         let way = self.way(to);
         let identity = self.state.identity(self.node_id).ok_or_else(closed)?;
-        let (there, back) = self.state.open(way).ok_or_else(closed)?;
+        let (there, back) = self.state.open(way, Rank::of(class)).ok_or_else(closed)?;
         let ends = |out: &Arc<pipe::Pipe>, into: &Arc<pipe::Pipe>| {
             (
                 SimTx::new(Arc::clone(out), Arc::clone(&self.state)),
@@ -217,7 +215,7 @@ impl SimLink {
         class: StreamClass,
         request: Bytes,
     ) -> Result<Bytes, LinkError> {
-        let ((mut tx, mut rx), theirs, identity) = self.open_both(to).await?;
+        let ((mut tx, mut rx), theirs, identity) = self.open_both(to, class).await?;
         let state = Arc::clone(&self.state);
         drop(spawn_on(
             NodeTag(to),
@@ -275,7 +273,7 @@ impl PeerLink for SimLink {
 
     async fn open(&self, peer: &Peer, class: StreamClass) -> Result<Ends, LinkError> {
         let to = peer.node_id;
-        let (ours, (tx, rx), identity) = self.open_both(to).await?;
+        let (ours, (tx, rx), identity) = self.open_both(to, class).await?;
         let state = Arc::clone(&self.state);
         drop(spawn_on(NodeTag(to), async move {
             if let Some(service) = state.service(to) {
@@ -298,7 +296,7 @@ impl PeerLink for SimLink {
         let way = self.way(peer.node_id);
         match self.state.standing(way) {
             Standing::Connected => {}
-            Standing::Reachable { .. } | Standing::Unreachable => {
+            Standing::Reachable | Standing::Unreachable => {
                 let link = self.clone();
                 let to = peer.node_id;
                 drop(SimRuntime::spawn(
@@ -309,8 +307,9 @@ impl PeerLink for SimLink {
                 });
             }
         }
-        if let Some(span) = self.state.datagram_span(way) {
-            self.deliver(way, now() + span, payload);
+        let spans = self.state.datagram(way, payload.len());
+        for span in spans.into_iter().flatten() {
+            self.deliver(way, now() + span, payload.clone());
         }
         Ok(())
     }
@@ -319,7 +318,7 @@ impl PeerLink for SimLink {
         let way = self.way(node_id);
         match self.state.standing(way) {
             Standing::Connected => Some(self.state.round_trip(way)),
-            Standing::Reachable { .. } | Standing::Unreachable => None,
+            Standing::Reachable | Standing::Unreachable => None,
         }
     }
 }
@@ -330,9 +329,12 @@ impl SimLink {
         // On the receiver's node: a crash loses what its sockets hold.
         drop(spawn_on(NodeTag(way.to), async move {
             crate::runtime::sleep_until(at).await;
-            let connected = matches!(state.standing(way), Standing::Connected);
-            if !connected || state.cut_since(way).is_some() {
-                return;
+            loop {
+                match state.gate(way) {
+                    Gate::Open => break,
+                    Gate::Lost => return,
+                    Gate::Held(released) => released.notified().await,
+                }
             }
             let served = state.service(way.to).zip(state.identity(way.from));
             if let Some((service, identity)) = served {

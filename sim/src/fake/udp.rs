@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use quinn::udp::EcnCodepoint;
 use stellara_node::transport::quic::{Ground, Seed};
@@ -36,8 +37,6 @@ const NODES_MAX: u64 = 1 << 24;
 /// How the sockets and paths behave beyond what the network's options say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Packets that arrive twice, in parts per million.
-    pub duplicated_ppm: u32,
     /// Packets that may arrive before earlier ones, in parts per million.
     pub overtaking_ppm: u32,
     /// The bytes of a socket's receive buffer.
@@ -46,18 +45,20 @@ pub struct UdpOptions {
     pub packet_bytes_max: usize,
     /// Packets under way to one node at once, at most.
     pub under_way_max: usize,
+    /// How long the queue before a narrow path is: a packet that would leave later is dropped.
+    pub queue_max: Duration,
 }
 
 impl Default for UdpOptions {
-    /// 100 duplicates and 500 overtakers in a million, the receive buffer that Linux gives, Ethernet's 1,500 bytes
-    /// less the headers of IPv6 and UDP, and a path that holds 65,536 packets.
+    /// 500 overtakers in a million, the receive buffer that Linux gives, Ethernet's 1,500 bytes less the headers of
+    /// IPv6 and UDP, a path that holds 65,536 packets, and queues of a quarter of a second.
     fn default() -> Self {
         Self {
-            duplicated_ppm: 100,
             overtaking_ppm: 500,
             buffer_bytes: 212_992,
             packet_bytes_max: 1_452,
             under_way_max: 65_536,
+            queue_max: Duration::from_millis(250),
         }
     }
 }
@@ -214,30 +215,29 @@ impl SimUdp {
             lose(from, to, size);
             return;
         }
-        let duplicated_ppm = self.shared.options.duplicated_ppm;
-        let copies = if state.draws.chance_ppm(duplicated_ppm) {
-            state.counts.duplicated += 1;
-            2
-        } else {
-            1
-        };
+        let queue_max = self.shared.options.queue_max;
+        let network = &self.shared.network;
+        let [first, again] = network.packet((from, to), bytes.len(), queue_max);
+        state.counts.lost += u64::from(first.is_none());
+        state.counts.duplicated += u64::from(again.is_some());
         drop(state);
-        for _ in 0..copies {
-            self.send_copy(from, to, bytes, ecn);
+        if first.is_none() {
+            lose(from, to, size);
+        }
+        for span in first.into_iter().chain(again) {
+            let packet = Packet {
+                from,
+                bytes: bytes.into(),
+                ecn,
+            };
+            self.carry(to, packet, span);
         }
     }
 
-    fn send_copy(&self, from: NodeId, to: NodeId, bytes: &[u8], ecn: Option<EcnCodepoint>) {
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let span = self.shared.network.packet_span(from, to);
+    fn carry(&self, to: NodeId, packet: Packet, span: Duration) {
+        let from = packet.from;
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(span) = span else {
-            state.counts.lost += 1;
-            drop(guard);
-            lose(from, to, size);
-            return;
-        };
         let mut at = now() + span;
         if !state.draws.chance_ppm(self.shared.options.overtaking_ppm) {
             let last = state.last.entry((from, to)).or_default();
@@ -245,11 +245,6 @@ impl SimUdp {
             *last = at;
         }
         state.packets += 1;
-        let packet = Packet {
-            from,
-            bytes: bytes.into(),
-            ecn,
-        };
         let inbox = state.inboxes.entry(to).or_default();
         inbox.settle(now(), to, &self.shared, &mut state.counts);
         let woken = if inbox.under_way() < self.shared.options.under_way_max {

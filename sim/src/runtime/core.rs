@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::clock::{SimInstant, SimTime};
+use super::moments::Moments;
 use super::nodes::{NodeIndex, NodeTag, Nodes, Running};
 use super::panics::{self, TaskPanic};
 use super::rng::{RandomStream, name_hash};
@@ -56,6 +57,7 @@ pub(super) struct Core {
     pub(super) panics_total: Cell<u64>,
     pub(super) polls: Cell<u64>,
     pub(super) advances: Cell<u64>,
+    pub(super) moments: Moments,
     tasks: RefCell<Tasks>,
     ready: RefCell<Vec<TaskId>>,
     schedule: RefCell<RandomStream>,
@@ -142,6 +144,7 @@ impl Core {
             panics_total: Cell::new(0),
             polls: Cell::new(0),
             advances: Cell::new(0),
+            moments: Moments::default(),
             tasks: RefCell::default(),
             ready: RefCell::default(),
             schedule: RefCell::new(RandomStream::derive(&[options.seed, name_hash("schedule")])),
@@ -239,6 +242,7 @@ impl Core {
     pub(super) fn begin_root_poll(&self) {
         self.place.set(self.place_of(NodeIndex::DRIVER));
         self.count_poll(TaskId::ROOT, NodeTag::DRIVER);
+        self.moments.note(NodeIndex::DRIVER);
     }
 
     /// Polls one of the runnable tasks, chosen at random.
@@ -256,6 +260,7 @@ impl Core {
             return Step::Ran;
         };
         self.count_poll(id, place.tag);
+        self.moments.note(place.node);
         let earlier = self.place.replace(place);
         body.shared.begin_poll();
         // A task catches its own panics.
@@ -350,7 +355,11 @@ impl Core {
             self.ready.borrow_mut().extend(arrived);
             return Ok(());
         }
-        let Some(at) = self.timers.borrow().next_at() else {
+        let next_at = self.timers.borrow().next_at();
+        if next_at.is_none_or(|at| at > self.now.get()) {
+            self.end_moment();
+        }
+        let Some(at) = next_at else {
             return Err(RunError::Deadlock {
                 at: self.now.get(),
                 waiting: self.tasks_alive(),
@@ -369,6 +378,17 @@ impl Core {
             let due = self.timers.borrow_mut().pop_due(self.now.get());
             let Some(waker) = due else { return Ok(()) };
             waker.wake();
+        }
+    }
+
+    /// Lets the watcher look, if there is one and anything ran since it last did.
+    pub(super) fn end_moment(&self) {
+        if self.moments.is_due() {
+            self.moments.end(self);
+            assert!(
+                self.ready.borrow().is_empty(),
+                "who looks at a moment wakes and spawns nothing"
+            );
         }
     }
 

@@ -84,6 +84,10 @@ impl Nodes {
         index
     }
 
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn get(&self, index: NodeIndex) -> &Node {
         &self.nodes[index.0 as usize]
     }

@@ -3,6 +3,7 @@
 //! `check` drives a scenario to its end and demands a clean report.
 
 mod faults;
+mod moments;
 mod scheduling;
 mod time;
 mod watching;

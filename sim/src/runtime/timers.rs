@@ -1,4 +1,4 @@
-//! Pending timers: an indexed binary heap, ordered by true time.
+//! Pending timers: an indexed heap, ordered by true time.
 //!
 //! Equal times fire in the order of registration. A timer can be cancelled in
 //! O(log n) without leaving a tombstone, because most time limits never fire.
@@ -186,39 +186,46 @@ impl Timers {
 
     /// Moves an item up to its place; tells whether it moved.
     fn rise(&mut self, start: usize) -> bool {
+        let item = self.heap[start];
         let mut position = start;
         while position > 0 {
-            let parent = (position - 1) / 2;
-            if self.heap[parent] <= self.heap[position] {
+            let parent = (position - 1) / CHILDREN;
+            if self.heap[parent] <= item {
                 break;
             }
-            self.heap.swap(parent, position);
+            self.heap[position] = self.heap[parent];
             self.place(position);
             position = parent;
         }
+        self.heap[position] = item;
         self.place(position);
         position != start
     }
 
     fn sink(&mut self, start: usize) {
+        let item = self.heap[start];
         let mut position = start;
         loop {
-            let mut least = position;
-            for child in [2 * position + 1, 2 * position + 2] {
-                if child < self.heap.len() && self.heap[child] < self.heap[least] {
-                    least = child;
+            let first = CHILDREN * position + 1;
+            let end = (first + CHILDREN).min(self.heap.len());
+            let children = self.heap.get(first..end).unwrap_or_default();
+            let least = children.iter().zip(first..).min();
+            match least {
+                Some((child, at)) if *child < item => {
+                    self.heap[position] = *child;
+                    self.place(position);
+                    position = at;
                 }
+                Some(_) | None => break,
             }
-            if least == position {
-                break;
-            }
-            self.heap.swap(least, position);
-            self.place(position);
-            position = least;
         }
+        self.heap[position] = item;
         self.place(position);
     }
 }
+
+/// Of each item of the heap: a heap of four is half as deep as one of two, and its children lie side by side.
+const CHILDREN: usize = 4;
 
 /// What became of a waker offered to a timer.
 pub(super) enum SetWaker {

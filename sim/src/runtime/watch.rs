@@ -216,6 +216,24 @@ impl<T: OptionalSend + OptionalSync> openraft_rt::WatchSender<SimWatch, T> for W
 }
 
 impl<T> WatchReceiver<T> {
+    /// Whether a value was sent that this receiver has not seen; it is not seen by this.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.shared.state().version != self.seen
+    }
+
+    /// Whether both receive from the same channel.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether nobody can send any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.state().senders == 0
+    }
+
     fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
         let (outcome, stale_waker) = {
             let mut state = self.shared.state();

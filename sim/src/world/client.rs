@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use stellara_machine::command::{Command, SubmitPayment};
-use stellara_machine::decision::{Acceptance, Reply};
+use stellara_machine::command::{CancelPayment, Command, SubmitPayment};
+use stellara_machine::decision::Acceptance;
 use stellara_machine::ids::PaymentId;
-use stellara_node::gateway::{Failure, Gateway as _};
+use stellara_node::gateway::{Failure, Freshness, Gateway as _};
+use stellara_node::node::Node;
+use stellara_raft_store::types::NodeId;
 
+use super::SimPorts;
 use super::roster::Roster;
+use crate::history::{Answer, Asked, History, Refusal, Seen};
+use crate::plan::operation::Fresh;
 use crate::runtime::{EventKind, RandomStream, event, sleep};
 
 const ACKNOWLEDGED: EventKind = EventKind::new("acknowledged");
@@ -24,16 +29,58 @@ pub struct Acknowledged {
     pub calls: u32,
 }
 
+/// Asks a node once, and notes question and answer.
+pub async fn ask(
+    history: &History,
+    client: u8,
+    (node_id, node): (NodeId, Node<SimPorts>),
+    asked: Asked,
+) -> Answer {
+    let call = history.ask(client, node_id, asked.clone());
+    let answer = act(&node, asked).await;
+    drop(node);
+    history.answer(call, answer.clone());
+    answer
+}
+
+async fn act(node: &Node<SimPorts>, asked: Asked) -> Answer {
+    match asked {
+        Asked::Submit(payment) | Asked::Bad(payment) => {
+            let command = Command::SubmitPayment(payment);
+            Answer::of(node.propose(vec![command]).await.pop())
+        }
+        Asked::Cancel { developer, payment } => {
+            let command = Command::CancelPayment(CancelPayment { developer, payment });
+            Answer::of(node.propose(vec![command]).await.pop())
+        }
+        Asked::Read { payment, fresh } => {
+            let freshness = match fresh {
+                Fresh::Linearizable => Freshness::Linearizable,
+                Fresh::Stale { max_ms } => Freshness::Stale {
+                    staleness_max_ms: max_ms,
+                },
+            };
+            let seen = node.read(freshness).await.and_then(|view| {
+                Seen::of(&view, payment).map_err(|reason| Failure::Unavailable { reason })
+            });
+            match seen {
+                Ok(seen) => Answer::Seen(seen),
+                Err(failure) => Answer::NotDone(failure),
+            }
+        }
+    }
+}
+
 /// Submits until the cluster answers, waiting `pause` between calls that brought no answer.
 ///
 /// # Errors
-/// The machine's rejection: asking again would bring the same.
+/// The machine's refusal: asking again would bring the same.
 pub async fn submit(
     payment: &SubmitPayment,
-    roster: &Roster,
+    (roster, history): (&Roster, &History),
     draws: &mut RandomStream,
     pause: Duration,
-) -> Result<Acknowledged, Failure> {
+) -> Result<Acknowledged, Refusal> {
     let mut calls = 0;
     loop {
         let Some((node_id, node)) = roster.any(draws) else {
@@ -41,14 +88,12 @@ pub async fn submit(
             continue;
         };
         calls += 1;
-        let command = Command::SubmitPayment(payment.clone());
-        let answer = node.propose(vec![command]).await.pop();
-        drop(node);
-        match answer {
-            Some(Ok(Reply::Submitted {
+        let asked = Asked::Submit(payment.clone());
+        match ask(history, 0, (node_id, node), asked).await {
+            Answer::Accepted {
                 payment,
                 acceptance,
-            })) => {
+            } => {
                 event(ACKNOWLEDGED, node_id, payment.0, String::new);
                 return Ok(Acknowledged {
                     payment,
@@ -56,27 +101,16 @@ pub async fn submit(
                     calls,
                 });
             }
-            Some(Err(rejected @ Failure::Rejected(_))) => return Err(rejected),
-            Some(Err(
-                failure @ (Failure::Unknown
-                | Failure::NoLeader { .. }
-                | Failure::Overloaded { .. }
-                | Failure::Unavailable { .. }),
-            )) => {
+            Answer::Refused(refusal) => return Err(refusal),
+            Answer::NotDone(failure) => {
                 event(ASKED_AGAIN, node_id, u64::from(calls), || {
                     failure.to_string()
                 });
             }
             // Any other answer belongs to another command: the call's outcome is not known.
-            Some(Ok(
-                Reply::Cancelled
-                | Reply::BatchFormed { .. }
-                | Reply::AttemptRecorded
-                | Reply::OutcomeRecorded
-                | Reply::AccountRegistered
-                | Reply::PolicySet { .. },
-            ))
-            | None => event(ASKED_AGAIN, node_id, u64::from(calls), String::new),
+            Answer::Unknown | Answer::Cancelled | Answer::Seen(_) => {
+                event(ASKED_AGAIN, node_id, u64::from(calls), String::new);
+            }
         }
         sleep(pause).await;
     }

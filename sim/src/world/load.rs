@@ -7,10 +7,10 @@ use stellara_machine::command::{PaymentBody, SubmitPayment};
 use stellara_machine::decision::{PaymentStatus, Stage};
 use stellara_machine::ids::{Asset, Destination, DeveloperId, IdempotencyKey, PaymentId};
 use stellara_machine::units::{Lane, Stroops};
-use stellara_node::gateway::Failure;
 
 use super::client::{Acknowledged, submit};
 use super::{World, payment_intent, view_of};
+use crate::history::Refusal;
 use crate::runtime::{JoinHandle, NodeTag, RandomStream, sleep, spawn_on, stream};
 
 /// Waits between a caller's calls that brought no answer.
@@ -27,7 +27,7 @@ pub struct LoadOptions {
 
 /// Callers at work.
 pub struct Load {
-    callers: Vec<(SubmitPayment, JoinHandle<Result<Acknowledged, Failure>>)>,
+    callers: Vec<(SubmitPayment, JoinHandle<Result<Acknowledged, Refusal>>)>,
 }
 
 /// A payment and its acknowledgement.
@@ -43,12 +43,12 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LoadError {
     /// The machine refused a payment.
-    #[error("payment {key:?}: {failure}")]
+    #[error("payment {key:?} was refused: {refusal:?}")]
     Refused {
         /// Its key.
         key: String,
         /// What was answered.
-        failure: Failure,
+        refusal: Refusal,
     },
     /// The caller itself failed.
     #[error("the caller of payment {key:?} failed: {why}")]
@@ -92,16 +92,23 @@ impl Load {
     /// Sets the callers to work.
     #[must_use]
     pub fn start(world: &World, options: LoadOptions) -> Self {
+        Self::numbered(world, 0, options)
+    }
+
+    /// As `start`; the payments are numbered from `first`, so that they differ from those of an earlier load.
+    #[must_use]
+    pub fn numbered(world: &World, first: u32, options: LoadOptions) -> Self {
         let mut draws = stream(NodeTag::DRIVER, "load");
         let over_ns = u64::try_from(options.over.as_nanos()).unwrap_or(u64::MAX);
-        let callers = (0..options.payments).map(|nth| {
+        let callers = (first..first.saturating_add(options.payments)).map(|nth| {
             let payment = payment(world, nth, &mut draws);
-            let first = Duration::from_nanos(draws.below(over_ns));
+            let begin = Duration::from_nanos(draws.below(over_ns));
             let mut own = RandomStream::derive(&[draws.next_bits()]);
             let (asked, roster) = (payment.clone(), world.roster().clone());
+            let history = world.history().clone();
             let caller = spawn_on(NodeTag::DRIVER, async move {
-                sleep(first).await;
-                submit(&asked, &roster, &mut own, PAUSE).await
+                sleep(begin).await;
+                submit(&asked, (&roster, &history), &mut own, PAUSE).await
             });
             (payment, caller)
         });
@@ -122,9 +129,9 @@ impl Load {
                 key: key(),
                 why: error.to_string(),
             })?;
-            let acknowledged = answer.map_err(|failure| LoadError::Refused {
+            let acknowledged = answer.map_err(|refusal| LoadError::Refused {
                 key: key(),
-                failure,
+                refusal,
             })?;
             accepted.push(Accepted {
                 payment,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use stellar_strkey::ed25519::PrivateKey;
 use stellar_xdr::{AccountId as AccountIdXdr, PublicKey, Uint256};
 use stellara_ledger::{AccountSetup, Intent, Setup};
 use stellara_machine::command::{AccountRole, PaymentBody};
@@ -19,6 +20,30 @@ const RICH_STROOPS: i64 = 100_000_000_000_000;
 pub struct Funds {
     ours: Vec<(AccountRole, Seed)>,
     destinations: Vec<AccountId>,
+}
+
+/// A signing seed, as bytes or as text. Nothing shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// A secret of these bytes.
+    #[must_use]
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
 }
 
 fn seed_of(seed: u64, purpose: u64, nth: u8) -> Seed {
@@ -55,6 +80,36 @@ impl Funds {
     #[must_use]
     pub fn signer(&self) -> LocalSigner {
         LocalSigner::from_seeds(self.ours.iter().map(|(role, seed)| (*role, seed)))
+    }
+
+    /// The account that pays the fees.
+    #[must_use]
+    pub fn fee_account(&self) -> Option<String> {
+        self.first(AccountRole::Fee)
+    }
+
+    /// The account whose money moves.
+    #[must_use]
+    pub fn treasury(&self) -> Option<String> {
+        self.first(AccountRole::Treasury)
+    }
+
+    fn first(&self, wanted: AccountRole) -> Option<String> {
+        let mut ours = self.ours.iter();
+        let found = ours.find(|(role, _)| *role == wanted);
+        found.map(|(_, seed)| address(seed.account()))
+    }
+
+    /// What must be in no row and in no file.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        let each = self.ours.iter();
+        each.flat_map(|(_, seed)| {
+            let bytes = seed.signing_key().to_bytes();
+            let text = PrivateKey(bytes).as_unredacted().to_string();
+            [Secret(bytes.to_vec()), Secret(text.as_bytes().to_vec())]
+        })
+        .collect()
     }
 
     /// Those who receive; they are on the ledger.

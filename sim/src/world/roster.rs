@@ -9,7 +9,11 @@ use stellara_raft_store::types::NodeId;
 use super::SimPorts;
 use crate::runtime::RandomStream;
 
-type Nodes = BTreeMap<NodeId, Node<SimPorts>>;
+#[derive(Default)]
+struct Nodes {
+    running: BTreeMap<NodeId, Node<SimPorts>>,
+    changes: u64,
+}
 
 /// The running nodes. Clones are the same list.
 #[derive(Clone, Default)]
@@ -19,7 +23,7 @@ pub struct Roster {
 
 impl std::fmt::Debug for Roster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.nodes().keys()).finish()
+        f.debug_set().entries(self.nodes().running.keys()).finish()
     }
 }
 
@@ -29,12 +33,31 @@ impl Roster {
     }
 
     pub(super) fn add(&self, node_id: NodeId, node: Node<SimPorts>) {
-        let earlier = self.nodes().insert(node_id, node);
+        let earlier = {
+            let mut nodes = self.nodes();
+            nodes.changes += 1;
+            nodes.running.insert(node_id, node)
+        };
         drop(earlier);
     }
 
     pub(super) fn remove(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
-        self.nodes().remove(&node_id)
+        let mut nodes = self.nodes();
+        nodes.changes += 1;
+        nodes.running.remove(&node_id)
+    }
+
+    /// Grows whenever a node starts or ends.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.nodes().changes
+    }
+
+    /// Looks at each running node in the order of their numbers. The list is held meanwhile.
+    pub fn each(&self, mut look: impl FnMut(NodeId, &Node<SimPorts>)) {
+        for (node_id, node) in &self.nodes().running {
+            look(*node_id, node);
+        }
     }
 
     /// The running nodes in the order of their numbers.
@@ -42,15 +65,31 @@ impl Roster {
     pub fn running(&self) -> Vec<(NodeId, Node<SimPorts>)> {
         let nodes = self.nodes();
         nodes
+            .running
             .iter()
             .map(|(node_id, node)| (*node_id, node.clone()))
             .collect()
     }
 
+    /// A running node.
+    #[must_use]
+    pub fn get(&self, node_id: NodeId) -> Option<Node<SimPorts>> {
+        self.nodes().running.get(&node_id).cloned()
+    }
+
     /// Whether a node runs.
     #[must_use]
     pub fn runs(&self, node_id: NodeId) -> bool {
-        self.nodes().contains_key(&node_id)
+        self.nodes().running.contains_key(&node_id)
+    }
+
+    /// The running node at a place in their order, counted round.
+    #[must_use]
+    pub fn nth(&self, turn: usize) -> Option<(NodeId, Node<SimPorts>)> {
+        let nodes = self.nodes();
+        let at = turn.checked_rem(nodes.running.len())?;
+        let (node_id, node) = nodes.running.iter().nth(at)?;
+        Some((*node_id, node.clone()))
     }
 
     /// One of the running nodes.

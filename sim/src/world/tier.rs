@@ -15,17 +15,8 @@ use crate::fake::NETWORK_TAG;
 use crate::fake::link::AnyLink;
 use crate::fake::network::SimNetwork;
 use crate::fake::udp::{SimUdp, UdpOptions, address_of};
+use crate::plan::topology::Tier;
 use crate::runtime::{SimRuntime, wall_clock_of};
-
-/// What carries the nodes' messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tier {
-    /// The network implements the nodes' link itself: the faster.
-    #[default]
-    Modelled,
-    /// The node's own transport, quinn and TLS, over simulated UDP sockets.
-    Quic,
-}
 
 type Endpoint = Arc<QuicEndpoint<SimRuntime>>;
 
@@ -96,6 +87,19 @@ impl Wires {
             Self::Quic(tier) => {
                 if let Some(endpoint) = tier.endpoint(identity.node_id) {
                     endpoint.serve(service);
+                }
+            }
+        }
+    }
+
+    /// The node stops in order, and its peers are told where there is a way to tell them. Must be called by the node's
+    /// own code.
+    pub(super) async fn close(&self, node_id: NodeId) {
+        match self {
+            Self::Modelled(_) => {}
+            Self::Quic(tier) => {
+                if let Some(endpoint) = tier.endpoint(node_id) {
+                    endpoint.close().await;
                 }
             }
         }

@@ -14,7 +14,7 @@ use stellara_proto::v1::peer as wire;
 use super::frame::{self, Shape, connection_error};
 use super::refusal::{Refusal, RefusedPeer, check_cluster, identity_of};
 use super::tls::{Credentials, SERVER_NAME};
-use super::{CODE_REFUSED, PROTOCOL_VERSION, Shared, config};
+use super::{CODE_GOING, CODE_REFUSED, NO_HELLO, PROTOCOL_VERSION, Shared, config};
 use crate::ports::peer_link::{LinkError, Peer, PeerIdentity, StreamClass};
 
 /// A connection that has been checked, and its hello's answer to come.
@@ -185,9 +185,10 @@ async fn say_hello<R: AsyncRuntime>(
 }
 
 impl Dialled {
-    /// Awaits the peer's hello and closes the connection when it is wrong.
+    /// Awaits the peer's hello and closes the connection when it is wrong, or does not come.
     pub(super) async fn watch_hello<R: AsyncRuntime>(mut self, shared: Arc<Shared<R>>) {
         let limit = shared.options.dial_limit;
+        let address = self.connection.remote_address();
         let checked = match R::timeout(limit, frame::read(&mut self.hello, None)).await {
             Ok(Ok(Some(held))) => match wire::Hello::decode(held.frame) {
                 Ok(hello) => check_hello(&hello, &self.identity),
@@ -203,9 +204,17 @@ impl Dialled {
                 }
                 return;
             }
-            Ok(Ok(None)) | Err(_) => Err(Refusal::WrongHello {
-                detail: "no hello came".into(),
+            Ok(Ok(None)) => Err(Refusal::WrongHello {
+                detail: "the peer said nothing".into(),
             }),
+            // Who cannot be heard has refused nothing: the next call dials again.
+            Err(_) => {
+                let identity = &self.identity;
+                let limit_ms = limit.as_millis();
+                tracing::info!(%address, %identity, limit_ms, "peer unreachable: no hello came");
+                self.connection.close(CODE_GOING, NO_HELLO);
+                return;
+            }
         };
         if let Err(refusal) = checked {
             self.connection

@@ -12,11 +12,11 @@ use stellara_proto::v1::peer as wire;
 use tokio::sync::Semaphore;
 
 use super::dial::{check_hello, own_hello};
-use super::frame::{self, Budget, Shape};
+use super::frame::{self, Budget, Shape, connection_error};
 use super::link::{QuicRx, QuicTx};
 use super::refusal::{Refusal, RefusedPeer, check_cluster, identity_of};
 use super::tasks::Tasks;
-use super::{CODE_REFUSED, Shared};
+use super::{CODE_GOING, CODE_REFUSED, NO_HELLO, Shared};
 use crate::ports::peer_link::{LinkError, PeerIdentity, PeerService, StreamClass};
 
 /// Accepts connections until the endpoint is closed, then ends theirs.
@@ -62,6 +62,14 @@ impl Budgets {
     fn of(&self, class: StreamClass) -> &Budget {
         &self.0[usize::from(class.code()) - 1]
     }
+}
+
+/// Why a connection is not served.
+enum Ungreeted {
+    /// The peer is refused.
+    Refused(Refusal),
+    /// The peer is not heard any more, which is no refusal.
+    Gone { detail: String },
 }
 
 struct Server<R: AsyncRuntime, S> {
@@ -116,8 +124,14 @@ impl<R: AsyncRuntime, S: PeerService> Server<R, S> {
         if let Err(reason) = self.admit(&from) {
             return refused(Some(from), reason);
         }
-        if let Err(reason) = self.greet(&connection, &from).await {
-            return refused(Some(from), reason);
+        match self.greet(&connection, &from).await {
+            Ok(()) => {}
+            Err(Ungreeted::Refused(reason)) => return refused(Some(from), reason),
+            Err(Ungreeted::Gone { detail }) => {
+                tracing::info!(%from, %address, detail, "peer unreachable: no hello came");
+                connection.close(CODE_GOING, NO_HELLO);
+                return;
+            }
         }
         tracing::debug!(%from, %address, "peer connected");
         self.streams(&connection, &from).await;
@@ -130,27 +144,38 @@ impl<R: AsyncRuntime, S: PeerService> Server<R, S> {
             .map_err(|detail| Refusal::NotAdmitted { detail })
     }
 
-    async fn greet(&self, connection: &Connection, from: &PeerIdentity) -> Result<(), Refusal> {
-        let wrong = |detail: String| Refusal::WrongHello { detail };
+    async fn greet(&self, connection: &Connection, from: &PeerIdentity) -> Result<(), Ungreeted> {
+        // On a connection that has ended nothing was said wrong, but it may have ended with a refusal.
+        let failed = |error: LinkError| {
+            let wrong = Refusal::WrongHello {
+                detail: error.to_string(),
+            };
+            let Some(ended) = connection.close_reason() else {
+                return Ungreeted::Refused(wrong);
+            };
+            Refusal::of_handshake(&ended).map_or_else(
+                || Ungreeted::Gone {
+                    detail: ended.to_string(),
+                },
+                Ungreeted::Refused,
+            )
+        };
         let exchange = async {
-            let (mut tx, mut rx) = connection
-                .accept_bi()
-                .await
-                .map_err(|error| wrong(error.to_string()))?;
-            let hello = read_hello(&mut rx)
-                .await
-                .map_err(|error| wrong(error.to_string()))?;
-            check_hello(&hello, from)?;
+            let accepted = connection.accept_bi().await;
+            let (mut tx, mut rx) = accepted.map_err(|error| failed(connection_error(&error)))?;
+            let hello = read_hello(&mut rx).await.map_err(failed)?;
+            check_hello(&hello, from).map_err(Ungreeted::Refused)?;
             let answer = own_hello(&self.shared).encode_to_vec();
-            frame::write(&mut tx, answer.into())
-                .await
-                .map_err(|error| wrong(error.to_string()))?;
+            frame::write(&mut tx, answer.into()).await.map_err(failed)?;
             tx.finish().ok();
             Ok(())
         };
-        R::timeout(self.shared.options.dial_limit, exchange)
-            .await
-            .unwrap_or_else(|_| Err(wrong("no hello came".into())))
+        let limit = self.shared.options.dial_limit;
+        R::timeout(limit, exchange).await.unwrap_or_else(|_| {
+            Err(Ungreeted::Gone {
+                detail: format!("nothing within {} ms", limit.as_millis()),
+            })
+        })
     }
 
     async fn streams(&self, connection: &Connection, from: &PeerIdentity) {

@@ -58,7 +58,7 @@ impl Disk for MemoryDisk {
         {
             return Err(write_failed(name, "the folder exists already"));
         }
-        let listed = files::describe(&copy);
+        let listed = files::describe_written(&copy);
         let folder = state.folders.entry(name.to_owned()).or_default();
         folder.files = copy;
         Ok(listed)
@@ -171,12 +171,12 @@ impl Disk for MemoryDisk {
 }
 
 /// A store over what the folder holds: empty, or the rows of a checkpoint.
-fn opened(name: &str, folder: &mut Folder) -> Result<Store, EngineError> {
+fn opened(name: &str, folder: &Folder) -> Result<Store, EngineError> {
     let mut store = Store::default();
     if !folder.files.is_empty() {
         let rows = files::load(&folder.files);
+        // The files stay as long as nothing is written: a checkpoint that was opened can still be sent.
         store.rows = rows.map_err(|(file, detail)| corrupt(format!("{name}/{file}"), detail))?;
-        folder.files.clear();
     }
     Ok(store)
 }

@@ -119,7 +119,7 @@ impl Handle {
     }
 
     /// Writes a batch and returns its number.
-    fn write(&self, batch: Batch) -> Result<u64, Refused> {
+    fn write(&self, mut batch: Batch) -> Result<u64, Refused> {
         let mut state = self.disk.state();
         let bytes = put_bytes(&batch);
         let room = state.room_for(&self.folder, bytes);
@@ -136,12 +136,18 @@ impl Handle {
             return Err((error, Some(store.refusals.refuse())));
         }
         let written = state.write(&self.folder);
+        state.misdirect(&self.folder, &mut batch);
         let store = self.writable(&mut state).map_err(|error| (error, None))?;
         if let Err(error) = written {
             store.failed = Some(error.clone());
             return Err((error, None));
         }
-        Ok(store.rows.apply(batch))
+        let number = store.rows.apply(batch);
+        if let Some(folder) = state.folders.get_mut(&self.folder) {
+            // They are no longer what the rows are.
+            folder.files.clear();
+        }
+        Ok(number)
     }
 
     /// Asks for everything written so far to become durable; returns the last batch's number.

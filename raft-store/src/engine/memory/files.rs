@@ -23,6 +23,15 @@ pub(super) struct File {
 }
 
 impl File {
+    /// A file of these bytes, not durable yet.
+    fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            crc32: crc32fast::hash(&bytes),
+            bytes,
+            sealed: None,
+        }
+    }
+
     pub fn append(&mut self, data: &[u8]) {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.crc32);
         hasher.update(data);
@@ -51,41 +60,49 @@ pub(super) type Files = BTreeMap<String, File>;
 
 /// Lists files with checksums of the bytes they hold now.
 pub(super) fn describe(files: &Files) -> Vec<CheckpointFile> {
+    list(files, |file| crc32fast::hash(&file.bytes))
+}
+
+/// Lists files with the checksums they were written with.
+pub(super) fn describe_written(files: &Files) -> Vec<CheckpointFile> {
+    list(files, |file| file.crc32)
+}
+
+fn list(files: &Files, crc32: impl Fn(&File) -> u32) -> Vec<CheckpointFile> {
     let one = |(name, file): (&String, &File)| CheckpointFile {
         name: name.clone(),
         bytes: file.bytes.len() as u64,
-        crc32: crc32fast::hash(&file.bytes),
+        crc32: crc32(file),
     };
     files.iter().map(one).collect()
 }
 
 /// Writes all rows as files.
 pub(super) fn write(rows: &Rows) -> Files {
-    let mut contents = vec![Vec::new()];
-    for (space, key, value, crc32) in rows.all() {
-        if contents
-            .last()
-            .is_some_and(|file| file.len() >= ROW_FILE_BYTES)
-        {
-            contents.push(Vec::new());
-        }
-        let file = contents.last_mut().expect("there is always one file");
-        write_row(file, space, key, value, crc32);
-    }
     let mut files = Files::new();
-    for (number, bytes) in contents.into_iter().enumerate() {
-        let mut file = File::default();
-        file.append(&bytes);
-        files.insert(format!("{:06}.rows", number + 1), file);
+    let mut keep = |bytes: Vec<u8>| {
+        let name = format!("{:06}.rows", files.len() + 1);
+        files.insert(name, File::of(bytes));
+    };
+    let mut bytes = Vec::with_capacity(ROW_FILE_BYTES);
+    for (space, key, value, crc32) in rows.all() {
+        if bytes.len() >= ROW_FILE_BYTES {
+            keep(std::mem::replace(
+                &mut bytes,
+                Vec::with_capacity(ROW_FILE_BYTES),
+            ));
+        }
+        write_row(&mut bytes, space, key, value, crc32);
     }
-    let mut manifest = File::default();
-    for file in describe(&files) {
+    keep(bytes);
+    let mut manifest = String::new();
+    for file in describe_written(&files) {
         let line = format!("{} {} {:08x}\n", file.name, file.bytes, file.crc32);
-        manifest.append(line.as_bytes());
+        manifest.push_str(&line);
     }
     // The last line tells a whole manifest from a cut one.
-    manifest.append(b"end\n");
-    files.insert(MANIFEST.to_owned(), manifest);
+    manifest.push_str("end\n");
+    files.insert(MANIFEST.to_owned(), File::of(manifest.into_bytes()));
     files
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
 
+use super::key::Key;
 use crate::engine::{Batch, Direction, Row, Scan, Space, Write};
 
 /// A row's bytes do not match its checksum.
@@ -34,13 +34,13 @@ impl Stored {
 struct Undo {
     space: Space,
     key: Vec<u8>,
-    before: Option<Arc<Stored>>,
+    before: Option<Stored>,
 }
 
 /// Rows in memory: all are visible, those of the last `tail.len()` batches are not durable.
 #[derive(Default)]
 pub(super) struct Rows {
-    spaces: BTreeMap<Space, BTreeMap<Vec<u8>, Arc<Stored>>>,
+    spaces: BTreeMap<Space, BTreeMap<Key, Stored>>,
     /// Undo steps of the batches after `durable`, oldest first.
     tail: VecDeque<Vec<Undo>>,
     durable: u64,
@@ -65,11 +65,11 @@ impl Rows {
 
     /// Applies a batch and returns its number.
     pub fn apply(&mut self, batch: Batch) -> u64 {
-        let mut step = Vec::new();
+        let mut step = Vec::with_capacity(batch.writes.len());
         for write in batch.writes {
             match write {
                 Write::Put(space, key, value) => {
-                    let row = Arc::new(Stored::new(&key, value));
+                    let row = Stored::new(&key, value);
                     let before = self.set(space, &key, Some(row));
                     step.push(Undo { space, key, before });
                 }
@@ -114,6 +114,29 @@ impl Rows {
         self.settle(self.last());
     }
 
+    /// The rows of a space that are left when all unsettled batches are undone, but for those that do not hold.
+    pub fn durable_rows(&self, space: Space) -> Vec<Row> {
+        let mut durable: BTreeMap<&[u8], &Stored> = BTreeMap::new();
+        for (key, stored) in self.spaces.get(&space).into_iter().flatten() {
+            durable.insert(key, stored);
+        }
+        for undo in self.tail.iter().rev().flat_map(|step| step.iter().rev()) {
+            if undo.space != space {
+                continue;
+            }
+            match &undo.before {
+                Some(stored) => durable.insert(&undo.key, stored),
+                None => durable.remove(undo.key.as_slice()),
+            };
+        }
+        let sound = durable
+            .into_iter()
+            .filter(|(key, stored)| Self::holds(key, &stored.value, stored.crc32));
+        sound
+            .map(|(key, stored)| (key.to_vec(), stored.value.clone()))
+            .collect()
+    }
+
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, BadRow> {
         let Some(stored) = self.spaces.get(&space).and_then(|rows| rows.get(key)) else {
             return Ok(None);
@@ -129,13 +152,58 @@ impl Rows {
             Bound::Included(scan.from.as_slice()),
             Bound::Excluded(scan.to.as_slice()),
         ));
-        let row = |(key, stored): (&Vec<u8>, &Arc<Stored>)| {
-            verified(scan.space, key, stored).map(|value| (key.clone(), value))
+        let row = |(key, stored): (&Key, &Stored)| {
+            verified(scan.space, key, stored).map(|value| (key.to_vec(), value))
         };
         match scan.direction {
             Direction::Ascending => range.take(scan.rows_max).map(row).collect(),
             Direction::Descending => range.rev().take(scan.rows_max).map(row).collect(),
         }
+    }
+
+    /// A row's value, not verified.
+    pub fn value(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
+        let stored = self.spaces.get(&space)?.get(key)?;
+        Some(stored.value.as_slice())
+    }
+
+    /// The rows of a space from the last one down, not verified, until `look` says no.
+    pub fn back(&self, space: Space, mut look: impl FnMut(&[u8], &[u8]) -> bool) {
+        let rows = self.spaces.get(&space).into_iter().flatten();
+        for (key, stored) in rows.rev() {
+            if !look(key, &stored.value) {
+                return;
+            }
+        }
+    }
+
+    /// A row's value if everything unsettled were lost.
+    pub fn durable_value(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
+        let undone = self.tail.iter().flatten();
+        let mut undone = undone.filter(|undo| undo.space == space && undo.key == key);
+        match undone.next() {
+            Some(first) => Some(first.before.as_ref()?.value.as_slice()),
+            None => self.value(space, key),
+        }
+    }
+
+    /// The last row of a space if everything unsettled were lost.
+    pub fn durable_last(&self, space: Space) -> Option<(&[u8], &[u8])> {
+        let mut overlay: BTreeMap<&[u8], Option<&Stored>> = BTreeMap::new();
+        for undo in self.tail.iter().flatten() {
+            if undo.space == space {
+                let before = undo.before.as_ref();
+                overlay.entry(undo.key.as_slice()).or_insert(before);
+            }
+        }
+        let rows = self.spaces.get(&space).into_iter().flatten();
+        let mut settled = rows.rev().map(|(key, stored)| (key.as_slice(), stored));
+        let settled = settled.find(|(key, _)| !overlay.contains_key(key));
+        let undone = overlay.iter().rev();
+        let mut undone = undone.filter_map(|(key, before)| Some((*key, (*before)?)));
+        let last = settled.into_iter().chain(undone.next());
+        let last = last.max_by_key(|(key, _)| *key);
+        last.map(|(key, stored)| (key, stored.value.as_slice()))
     }
 
     /// All rows in order, as they are stored.
@@ -154,7 +222,7 @@ impl Rows {
 
     /// Puts a durable row with the checksum it came with.
     pub fn load(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>, crc32: u32) {
-        self.set(space, &key, Some(Arc::new(Stored { value, crc32 })));
+        self.set(space, &key, Some(Stored { value, crc32 }));
     }
 
     /// The row's checksum matches its bytes.
@@ -165,36 +233,52 @@ impl Rows {
     /// Turns one bit of a row's value over, modulo its length; an empty value gets a wrong checksum.
     pub fn flip(&mut self, space: Space, key: &[u8], bit: u64) -> Option<()> {
         let row = self.spaces.get_mut(&space)?.get_mut(key)?;
-        let mut flipped = Stored::clone(row);
-        if flipped.value.is_empty() {
-            flipped.crc32 ^= 1;
+        if row.value.is_empty() {
+            row.crc32 ^= 1;
         } else {
-            flip_bit(&mut flipped.value, bit);
+            flip_bit(&mut row.value, bit);
         }
-        *row = Arc::new(flipped);
         Some(())
+    }
+
+    /// Leaves half of the last row's value under the checksum of the whole; returns its key.
+    pub fn tear_last(&mut self, space: Space) -> Option<Vec<u8>> {
+        let (key, row) = self.spaces.get_mut(&space)?.iter_mut().next_back()?;
+        let mut torn = Stored::clone(row);
+        let len = torn.value.len();
+        torn.value.truncate(len / 2);
+        if torn.value.len() == len {
+            torn.crc32 ^= 1;
+        }
+        self.bytes -= (len - torn.value.len()) as u64;
+        *row = torn;
+        Some(key.to_vec())
     }
 
     /// The key of the `nth` row of a space, modulo their count.
     pub fn nth_key(&self, space: Space, nth: u64) -> Option<Vec<u8>> {
         let rows = self.spaces.get(&space).filter(|rows| !rows.is_empty())?;
         let at = usize::try_from(nth % rows.len() as u64).ok()?;
-        rows.keys().nth(at).cloned()
+        rows.keys().nth(at).map(|key| key.to_vec())
     }
 
     fn keys(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<Vec<u8>> {
         match self.spaces.get(&space) {
-            Some(rows) if from < to => rows.range(from..to).map(|(key, _)| key.clone()).collect(),
+            Some(rows) if from < to => {
+                let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+                let range = rows.range::<[u8], _>(bounds);
+                range.map(|(key, _)| key.to_vec()).collect()
+            }
             Some(_) | None => Vec::new(),
         }
     }
 
-    fn set(&mut self, space: Space, key: &[u8], row: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+    fn set(&mut self, space: Space, key: &[u8], row: Option<Stored>) -> Option<Stored> {
         let rows = self.spaces.entry(space).or_default();
-        let size = |row: &Arc<Stored>| (key.len() + row.value.len()) as u64;
+        let size = |row: &Stored| (key.len() + row.value.len()) as u64;
         let after = row.as_ref().map_or(0, size);
         let before = match row {
-            Some(row) => rows.insert(key.to_vec(), row),
+            Some(row) => rows.insert(Key::from(key), row),
             None => rows.remove(key),
         };
         self.bytes = self.bytes + after - before.as_ref().map_or(0, size);

@@ -283,3 +283,144 @@ fn a_crash_cuts_files_that_were_not_sealed() {
     assert_eq!(disk.files("in").unwrap().len(), 1);
     assert!(disk.files("gone").is_err());
 }
+
+#[test]
+fn what_would_survive_is_told_before_the_crash() {
+    let disk = MemoryDisk::new(Faults {
+        unsynced: Unsynced::Lost,
+        ..Faults::none(1)
+    });
+    let engine = disk.open("log", Purpose::Log).unwrap();
+    let put = |key: &[u8], value: &[u8]| {
+        let mut batch = Batch::default();
+        batch.put(Space::Entries, key, value);
+        batch
+    };
+    run(engine.commit(put(b"a", b"1"))).unwrap();
+    run(engine.commit(put(b"b", b"1"))).unwrap();
+    engine.apply(put(b"a", b"2")).unwrap();
+    let mut batch = put(b"c", b"1");
+    batch.delete(Space::Entries, b"b".as_slice());
+    engine.apply(batch).unwrap();
+    let before = disk.durable_rows("log", Space::Entries);
+    let row = |key: &[u8]| (key.to_vec(), b"1".to_vec());
+    assert_eq!(before, [row(b"a"), row(b"b")]);
+    disk.crash();
+    assert_eq!(disk.durable_rows("log", Space::Entries), before);
+    assert!(disk.flip_row("log", Space::Entries, b"a", 0));
+    assert!(!disk.row_holds("log", Space::Entries, b"a"));
+    assert!(disk.row_holds("log", Space::Entries, b"none"));
+    assert_eq!(disk.durable_rows("log", Space::Entries), [row(b"b")]);
+}
+
+#[test]
+fn a_torn_row_is_found_by_its_checksum() {
+    let disk = MemoryDisk::default();
+    let engine = disk.open("log", Purpose::Log).unwrap();
+    let mut batch = Batch::default();
+    batch.put(Space::Entries, b"a".as_slice(), b"whole".as_slice());
+    batch.put(Space::Entries, b"b".as_slice(), b"to be torn".as_slice());
+    run(engine.commit(batch)).unwrap();
+    assert_eq!(
+        disk.tear_last_row("log", Space::Entries),
+        Some(b"b".to_vec())
+    );
+    assert_eq!(disk.tear_last_row("log", Space::Keys), None);
+    assert_eq!(engine.get(Space::Entries, b"a").unwrap().unwrap(), b"whole");
+    let torn = engine.get(Space::Entries, b"b");
+    assert!(matches!(torn, Err(EngineError::Corrupt { .. })), "{torn:?}");
+}
+
+#[test]
+fn a_misdirected_row_lies_in_the_place_of_another() {
+    let disk = MemoryDisk::default();
+    let engine = disk.open("log", Purpose::Log).unwrap();
+    let put = |key: &[u8], value: &[u8]| {
+        let mut batch = Batch::default();
+        batch.put(Space::Entries, key, value);
+        batch
+    };
+    disk.misdirect_next("log", Space::Entries);
+    run(engine.commit(put(b"a", b"first"))).unwrap();
+    assert!(disk.will_misdirect(), "there was no other place");
+    run(engine.commit(put(b"b", b"second"))).unwrap();
+    assert!(!disk.will_misdirect());
+    let landed = disk.misdirected().unwrap();
+    assert_eq!(
+        (landed.meant, landed.victim),
+        (b"b".to_vec(), b"a".to_vec())
+    );
+    assert_eq!(
+        engine.get(Space::Entries, b"a").unwrap().unwrap(),
+        b"second"
+    );
+    assert_eq!(engine.get(Space::Entries, b"b").unwrap(), None);
+    assert_eq!(disk.first_key("log", Space::Entries), Some(b"a".to_vec()));
+}
+
+#[test]
+fn a_checkpoint_that_was_opened_can_still_be_sent() {
+    let disk = MemoryDisk::default();
+    let engine = disk.open("state", Purpose::State).unwrap();
+    let mut batch = Batch::default();
+    batch.put(Space::Rows, b"a".as_slice(), b"1".as_slice());
+    engine.apply(batch.clone()).unwrap();
+    let listed = run(disk.checkpoint(&engine, "copy")).unwrap();
+    drop(disk.open("copy", Purpose::State).unwrap());
+    assert_eq!(disk.files("copy").unwrap(), listed);
+    let opened = disk.open("copy", Purpose::State).unwrap();
+    opened.apply(batch).unwrap();
+    assert_eq!(
+        disk.files("copy").unwrap(),
+        [],
+        "it is a store of its own now"
+    );
+}
+
+#[test]
+fn what_is_durable_is_told_apart_from_what_is_stored() {
+    let disk = MemoryDisk::default();
+    let engine = open(&disk);
+    let durable = |key: u64| {
+        disk.durable_row("log", Space::Entries, &key.to_be_bytes(), <[u8]>::len)
+            .is_some()
+    };
+    let stored = |key: u64| {
+        disk.stored_row("log", Space::Entries, &key.to_be_bytes(), <[u8]>::len)
+            .is_some()
+    };
+    let last = || disk.durable_last("log", Space::Entries, |key, _| key.to_vec());
+    let name = |key: u64| Some(key.to_be_bytes().to_vec());
+    assert_eq!(last(), None);
+    run(engine.commit(row(0))).unwrap();
+    run(engine.commit(row(1))).unwrap();
+    engine.apply(row(2)).unwrap();
+    engine.apply(removal(1)).unwrap();
+    assert_eq!([0, 1, 2].map(durable), [true, true, false]);
+    assert_eq!([0, 1, 2].map(stored), [true, false, true]);
+    assert_eq!(last(), name(1));
+    // Written again before the removal is durable.
+    engine.apply(row(1)).unwrap();
+    assert_eq!((durable(1), stored(1), last()), (true, true, name(1)));
+    run(engine.flush()).unwrap();
+    assert_eq!([0, 1, 2].map(durable), [true, true, true]);
+    assert_eq!(last(), name(2));
+
+    let mut down = Vec::new();
+    disk.stored_back("log", Space::Entries, |key, _| {
+        down.push(key.to_vec());
+        down.len() < 2
+    });
+    assert_eq!(down, [name(2), name(1)].map(Option::unwrap));
+    disk.append("in", "a", b"aaaa").unwrap();
+    let mut all = Vec::new();
+    disk.everything(|folder, stored, bytes| {
+        let file = matches!(stored, Stored::File("a"));
+        all.push((folder.to_owned(), file, bytes.len()));
+    });
+    let log = |_| ("log".to_owned(), false, 100);
+    let expected: Vec<_> = std::iter::once(("in".to_owned(), true, 4))
+        .chain((0..3).map(log))
+        .collect();
+    assert_eq!(all, expected);
+}

@@ -57,6 +57,22 @@ fn ledgers_close_on_time_and_catch_up() {
 }
 
 #[test]
+fn close_times_that_are_off_never_run_back_and_ledgers_still_close_in_their_time() {
+    let mut world = World::new();
+    world.net.advance(START_MS + 5_000);
+    world.net.set_close_skew_ms(30_000);
+    assert_eq!(world.net.advance(START_MS + 10_000), 1);
+    assert_eq!(world.net.latest().closed_at_ms, START_MS + 40_000);
+    assert_eq!(world.net.visible().sequence, world.net.latest().sequence);
+    assert_eq!(world.net.next_close_ms(), START_MS + 15_000);
+    world.net.set_close_skew_ms(0);
+    assert_eq!(world.net.advance(START_MS + 20_000), 2);
+    assert_eq!(world.net.latest().closed_at_ms, START_MS + 42_000);
+    assert_eq!(world.net.advance(START_MS + 60_000), 8);
+    assert_eq!(world.net.latest().closed_at_ms, START_MS + 60_000);
+}
+
+#[test]
 fn the_fee_is_for_each_operation_and_the_bump() {
     for (operations, plain, bumped) in [(1, 100, 200), (10, 1_000, 1_100), (100, 10_000, 10_100)] {
         let mut world = World::new();

@@ -4,9 +4,22 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod failure;
 mod ledger;
+mod list;
+mod output;
+mod replay;
+mod run;
+mod shrink;
+mod swarm;
 
-/// Simulates what Stellara runs on.
+use failure::Failure;
+
+// A simulated world is many small rows and messages: a sixth of its time would go to the system's allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Runs the real node in a world that can be broken: one seed is one history.
 #[derive(Parser)]
 #[command(version, about)]
 struct Args {
@@ -16,13 +29,42 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// List the scenarios
+    List(list::ListArgs),
+    /// Run one seed of a scenario
+    Run(run::RunArgs),
+    /// Run many seeds of one scenario or of all
+    Swarm(swarm::SwarmArgs),
+    /// Run a recorded run again, to its end or to a moment
+    Replay(replay::ReplayArgs),
+    /// Make a failing run small
+    Shrink(shrink::ShrinkArgs),
     /// Serve a simulated Stellar ledger that speaks Horizon's API
     Ledger(ledger::LedgerArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn completions(shell: clap_complete::Shell) {
+    let mut command = <Args as clap::CommandFactory>::command();
+    clap_complete::generate(shell, &mut command, "stellara-sim", &mut std::io::stdout());
 }
 
 fn main() -> ExitCode {
     let ended = match Args::parse().command {
-        Command::Ledger(args) => ledger::run(args),
+        Command::List(args) => list::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Swarm(args) => swarm::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Shrink(args) => shrink::run(args),
+        Command::Ledger(args) => ledger::run(args).map_err(Failure::from),
+        Command::Completions { shell } => {
+            completions(shell);
+            Ok(())
+        }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

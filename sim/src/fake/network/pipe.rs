@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use openraft_rt::AsyncRuntime;
 use stellara_node::ports::peer_link::{FRAME_BYTES_MAX, FrameRx, FrameTx, LinkError};
-use stellara_raft_store::types::NodeId;
 use tokio::sync::Notify;
 
+use super::path::Rank;
 use super::state::{SharedState, Way};
 use crate::runtime::{EventKind, SimRuntime, SimTime, event_bytes, is_killed, now, sleep_until};
 
@@ -44,6 +44,7 @@ impl Item {
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) way: Way,
+    rank: Rank,
     flow: Mutex<Flow>,
     readable: Notify,
     writable: Notify,
@@ -65,9 +66,10 @@ enum Wait {
 }
 
 impl Pipe {
-    pub(super) fn new(from: NodeId, to: NodeId) -> Arc<Self> {
+    pub(super) fn new(way: Way, rank: Rank) -> Arc<Self> {
         Arc::new(Self {
-            way: Way { from, to },
+            way,
+            rank,
             flow: Mutex::new(Flow {
                 under_way: VecDeque::new(),
                 bytes: 0,
@@ -91,7 +93,7 @@ impl Pipe {
         self.writable.notify_one();
     }
 
-    /// The way was cut from `cut_since` to now: what had not arrived arrives no earlier than `again`.
+    /// Nothing arrived from `cut_since` to now: what had not arrived arrives no earlier than `again`.
     pub(super) fn resume(&self, cut_since: SimTime, again: SimTime) {
         let mut flow = self.flow();
         for (due, _) in &mut flow.under_way {
@@ -106,21 +108,36 @@ impl Pipe {
         self.readable.notify_one();
     }
 
+    /// The way is fast again: what is under way arrives by `by`.
+    pub(super) fn hasten(&self, by: SimTime) {
+        let mut flow = self.flow();
+        for (due, _) in &mut flow.under_way {
+            *due = (*due).min(by);
+        }
+        flow.last_due = flow.last_due.min(by);
+        drop(flow);
+        self.readable.notify_one();
+    }
+
     fn push(&self, state: &SharedState, item: Item) {
-        let due = now() + state.transit(self.way);
+        let due = now() + state.transit(self.way, (self.rank, item.bytes()));
         let mut flow = self.flow();
         let due = due.max(flow.last_due);
         flow.last_due = due;
         flow.bytes += item.bytes();
         flow.under_way.push_back((due, item));
+        // Behind others it changes nothing for the reader, who waits for the first.
+        let first = flow.under_way.len() == 1;
         drop(flow);
-        self.readable.notify_one();
+        if first {
+            self.readable.notify_one();
+        }
     }
 
     async fn pull(&self, state: &SharedState) -> Result<Item, LinkError> {
         loop {
             let wait = {
-                let cut_since = state.cut_since(self.way);
+                let cut_since = state.stalled_since(self.way);
                 let mut flow = self.flow();
                 if let Some(why) = &flow.broken {
                     return Err(LinkError::Closed {
@@ -270,7 +287,8 @@ impl Drop for SimRx {
         if is_killed() {
             return;
         }
-        let learns_at = now() + self.state.transit(self.pipe.way.back());
+        let packet = (self.pipe.rank, 0);
+        let learns_at = now() + self.state.transit(self.pipe.way.back(), packet);
         self.pipe.flow().unread_from = Some(learns_at);
         self.pipe.writable.notify_one();
     }

@@ -1,4 +1,4 @@
-//! The network's state: paths, cuts, loss, connections and who serves.
+//! The network's state: paths and what is wrong with them, connections, and who serves.
 //!
 //! One lock, never held while foreign code runs. Connections are made by a handshake of one round trip, and end when
 //! one side has heard nothing for the idle time, or when a node came back without its memory.
@@ -10,19 +10,21 @@ use std::time::Duration;
 use stellara_node::ports::peer_link::PeerIdentity;
 use stellara_raft_store::types::NodeId;
 
-use super::NetworkOptions;
+use super::ailment::{Ailment, Hold};
+use super::options::NetworkOptions;
+use super::path::{Gate, Lossy, Path, Rank, Stall, Weather};
 use super::pipe::Pipe;
 use super::service::Served;
 use crate::fake::NETWORK_TAG;
 use crate::runtime::{EventKind, RandomStream, SimTime, event, now, sleep, spawn_on, stream};
 
-const CUT: EventKind = EventKind::new("cut");
-const HEAL: EventKind = EventKind::new("heal");
+mod troubles;
+
 const CONNECTED: EventKind = EventKind::new("connected");
 const DISCONNECTED: EventKind = EventKind::new("disconnected");
 
-/// Losses of one packet in a row before it surely arrives: QUIC's probes go on until then.
-const LOSSES_MAX: u32 = 6;
+/// What a handshake sends each way, in bytes.
+const HELLO_BYTES: usize = 1_200;
 
 /// From one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,16 +65,22 @@ struct Server {
 }
 
 struct State {
-    draws: RandomStream,
-    loss_ppm: u32,
-    cuts: BTreeMap<Way, SimTime>,
+    /// Each path's stream is derived from this.
+    seed: u64,
+    weather: Weather,
+    paths: BTreeMap<Way, Path>,
+    holds: BTreeMap<Hold, Ailment>,
+    held: u64,
+    /// Nodes whose processes are not scheduled, and since when.
+    still: BTreeMap<NodeId, SimTime>,
     servers: BTreeMap<NodeId, Server>,
     connections: BTreeMap<Pair, Connection>,
     made: u64,
 }
 
 pub(super) struct SharedState {
-    pub(super) options: NetworkOptions,
+    pub(super) idle: Duration,
+    pub(super) dial: Duration,
     state: Mutex<State>,
 }
 
@@ -85,22 +93,66 @@ impl std::fmt::Debug for SharedState {
 /// How a node stands to another.
 pub(super) enum Standing {
     Connected,
-    Reachable { round_trip: Duration },
+    Reachable,
     Unreachable,
+}
+
+/// A probe after a loss waits this long (RFC 9002: more than a round trip, and the peer's delay of acknowledgements).
+fn probe(round_trip: Duration) -> Duration {
+    round_trip * 5 / 4 + Duration::from_millis(25)
+}
+
+impl State {
+    fn path(&mut self, way: Way) -> (&mut Path, &Weather) {
+        let (seed, weather) = (self.seed, &self.weather);
+        let path = self.paths.entry(way).or_insert_with(|| {
+            let draws = RandomStream::derive(&[seed, way.from, way.to]);
+            Path::new(draws, weather.options.latency.one_way(way.from, way.to))
+        });
+        (path, weather)
+    }
+
+    fn latency(&mut self, way: Way) -> Duration {
+        let (path, weather) = self.path(way);
+        path.latency(now(), &weather.options)
+    }
+
+    fn round_trip(&mut self, way: Way) -> Duration {
+        self.latency(way) + self.latency(way.back())
+    }
+
+    fn transit(&mut self, way: Way, packet: (Rank, usize)) -> Duration {
+        let probe = probe(self.round_trip(way));
+        let (path, weather) = self.path(way);
+        path.transit(now(), weather, probe, packet)
+    }
+
+    fn stall(&self, way: Way) -> Option<Stall> {
+        self.paths.get(&way).and_then(Path::stall)
+    }
 }
 
 impl SharedState {
     pub(super) fn new(options: NetworkOptions) -> Self {
+        let (idle, dial) = (options.idle, options.dial);
         let state = State {
-            draws: stream(NETWORK_TAG, "packets"),
-            loss_ppm: options.loss_ppm,
-            cuts: BTreeMap::new(),
+            seed: stream(NETWORK_TAG, "paths").next_bits(),
+            weather: Weather {
+                loss_ppm: options.loss_ppm,
+                duplicate_ppm: options.duplicate_ppm,
+                options,
+            },
+            paths: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            held: 0,
+            still: BTreeMap::new(),
             servers: BTreeMap::new(),
             connections: BTreeMap::new(),
             made: 0,
         };
         Self {
-            options,
+            idle,
+            dial,
             state: Mutex::new(state),
         }
     }
@@ -109,86 +161,60 @@ impl SharedState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_loss_ppm(&self, loss_ppm: u32) {
-        self.state().loss_ppm = loss_ppm;
-    }
-
+    /// What a packet takes there and back now, without jitter.
     pub(super) fn round_trip(&self, way: Way) -> Duration {
-        self.options.latency.one_way(way.from, way.to)
-            + self.options.latency.one_way(way.to, way.from)
+        self.state().round_trip(way)
     }
 
-    /// A probe after a loss waits this long (RFC 9002: more than a round trip, and the peer's delay of acknowledgements).
-    fn probe(&self, way: Way) -> Duration {
-        self.round_trip(way) * 5 / 4 + Duration::from_millis(25)
+    /// How long a reliable packet takes: its turn, its latency, its jitter, and a probe for each loss.
+    pub(super) fn transit(&self, way: Way, packet: (Rank, usize)) -> Duration {
+        self.state().transit(way, packet)
     }
 
-    /// How long a reliable packet takes: its latency, its jitter, and a probe for each loss.
-    pub(super) fn transit(&self, way: Way) -> Duration {
+    /// How long a handshake takes.
+    pub(super) fn handshake(&self, way: Way) -> Duration {
+        let hello = (Rank::FIRST, HELLO_BYTES);
         let mut state = self.state();
-        let mut span = self.one_way(&mut state, way);
-        let mut probe = self.probe(way);
-        for _ in 0..LOSSES_MAX {
-            let loss_ppm = state.loss_ppm;
-            if !state.draws.chance_ppm(loss_ppm) {
-                break;
-            }
-            span += probe;
-            probe *= 2;
-        }
-        span
+        state.transit(way, hello) + state.transit(way.back(), hello)
     }
 
-    fn one_way(&self, state: &mut State, way: Way) -> Duration {
-        let latency = self.options.latency.one_way(way.from, way.to);
-        let most = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX) / 1_000
-            * u64::from(self.options.jitter_permille);
-        latency + Duration::from_nanos(state.draws.below(most + 1))
-    }
-
-    /// When a datagram arrives; `None` when it is lost on the way.
-    pub(super) fn datagram_span(&self, way: Way) -> Option<Duration> {
+    /// When a datagram arrives, and when again if it comes twice; no time when it is lost on the way.
+    pub(super) fn datagram(&self, way: Way, bytes: usize) -> [Option<Duration>; 2] {
         let mut state = self.state();
-        let span = self.one_way(&mut state, way);
-        let loss_ppm = state.loss_ppm;
-        let lost = state.draws.chance_ppm(loss_ppm);
-        (!lost && !state.cuts.contains_key(&way)).then_some(span)
+        let (path, weather) = state.path(way);
+        path.datagram(now(), weather, bytes)
     }
 
-    pub(super) fn cut_since(&self, way: Way) -> Option<SimTime> {
-        self.state().cuts.get(&way).copied()
+    /// The same for a packet on a path whose queue takes what leaves within `queue_max`.
+    pub(super) fn packet(
+        &self,
+        way: Way,
+        bytes: usize,
+        queue_max: Duration,
+    ) -> [Option<Duration>; 2] {
+        let mut state = self.state();
+        let (path, weather) = state.path(way);
+        path.packet(now(), weather, bytes, queue_max)
     }
 
-    /// Nothing passes any more; the connection breaks when this lasts for the idle time.
-    pub(super) fn cut(self: &Arc<Self>, way: Way) {
-        let since = now();
-        if self.state().cuts.contains_key(&way) {
-            return;
+    /// Since when nothing arrives on this way.
+    pub(super) fn stalled_since(&self, way: Way) -> Option<SimTime> {
+        self.state().stall(way).map(|stall| stall.since)
+    }
+
+    /// What becomes of a datagram that is at the end of its way.
+    pub(super) fn gate(&self, way: Way) -> Gate {
+        let state = self.state();
+        if !state.connections.contains_key(&way.pair()) {
+            return Gate::Lost;
         }
-        event(CUT, way.from, way.to, String::new);
-        self.state().cuts.insert(way, since);
-        let number = self.connection_number(way);
-        let shared = Arc::clone(self);
-        drop(spawn_on(NETWORK_TAG, async move {
-            sleep(shared.options.idle).await;
-            if shared.cut_since(way) == Some(since) {
-                shared.disconnect(way, number, "idle for too long");
-            }
-        }));
+        state.paths.get(&way).map_or(Gate::Open, Path::gate)
     }
 
-    /// Everything passes again; what was under way is sent again after a probe.
-    pub(super) fn heal(&self, way: Way) {
-        let Some(since) = self.state().cuts.remove(&way) else {
-            return;
-        };
-        event(HEAL, way.from, way.to, String::new);
-        let again = now() + self.transit(way) + self.probe(way);
-        for pipe in self.pipes(way) {
-            if pipe.way == way {
-                pipe.resume(since, again);
-            }
-        }
+    /// The same for a packet, which needs no connection.
+    pub(super) fn packet_gate(&self, way: Way) -> Gate {
+        let state = self.state();
+        state.paths.get(&way).map_or(Gate::Open, Path::gate)
     }
 
     fn pipes(&self, way: Way) -> Vec<Arc<Pipe>> {
@@ -255,7 +281,7 @@ impl SharedState {
         for (way, number) in self.others(node_id) {
             let shared = Arc::clone(self);
             drop(spawn_on(NETWORK_TAG, async move {
-                sleep(shared.options.idle).await;
+                sleep(shared.idle).await;
                 shared.disconnect(way, Some(number), "idle for too long");
             }));
         }
@@ -277,13 +303,11 @@ impl SharedState {
         if state.connections.contains_key(&way.pair()) {
             return Standing::Connected;
         }
-        let cut = state.cuts.contains_key(&way) || state.cuts.contains_key(&way.back());
-        if cut || !state.servers.contains_key(&way.to) {
-            return Standing::Unreachable;
-        }
-        drop(state);
-        Standing::Reachable {
-            round_trip: self.round_trip(way),
+        let stalled = state.stall(way).or(state.stall(way.back()));
+        let away = !state.servers.contains_key(&way.to) || state.still.contains_key(&way.to);
+        match stalled.is_some() || away {
+            true => Standing::Unreachable,
+            false => Standing::Reachable,
         }
     }
 
@@ -303,9 +327,9 @@ impl SharedState {
     }
 
     /// Two pipes, there and back; `None` without a connection.
-    pub(super) fn open(&self, way: Way) -> Option<(Arc<Pipe>, Arc<Pipe>)> {
-        let there = Pipe::new(way.from, way.to);
-        let back = Pipe::new(way.to, way.from);
+    pub(super) fn open(&self, way: Way, rank: Rank) -> Option<(Arc<Pipe>, Arc<Pipe>)> {
+        let there = Pipe::new(way, rank);
+        let back = Pipe::new(way.back(), rank);
         let mut state = self.state();
         let connection = state.connections.get_mut(&way.pair())?;
         connection.pipes.retain(|pipe| pipe.strong_count() > 0);

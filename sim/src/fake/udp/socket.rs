@@ -109,7 +109,7 @@ impl AsyncUdpSocket for UdpSocket {
         if read > 0 {
             return Poll::Ready(Ok(read));
         }
-        inbox.look_out(context);
+        inbox.look_out(self.node_id, &self.udp.shared, context);
         Poll::Pending
     }
 

@@ -1,0 +1,94 @@
+//! Acknowledged means durable: at each acknowledgement the payment's entry is on the disks of a majority, fsynced, and
+//! it still is at the end (DESIGN, promise 1; NATS #7564).
+
+use std::collections::BTreeSet;
+
+use stellara_machine::ids::PaymentId;
+
+use super::{Breach, Ending, Entry, Invariant, Sight};
+use crate::history::Answer;
+
+/// A payment's identity is its entry's index and its place in the entry.
+pub(super) const fn entry_of(payment: PaymentId) -> u64 {
+    payment.0 >> 16
+}
+
+#[derive(Debug, Default)]
+pub struct Durability {
+    seen: usize,
+    acknowledged: BTreeSet<u64>,
+    compared: u64,
+}
+
+impl Durability {
+    fn check(&mut self, sight: &Sight<'_>, index: u64) -> Result<(), Breach> {
+        // Who acknowledged it may be gone at the end of this moment, and the entry may have left the log.
+        let term = sight.term_at(index);
+        let entry = Entry { term, index };
+        for voters in sight.voters() {
+            self.compared += 1;
+            let missing = sight.missing(&voters, entry);
+            if missing > 0 {
+                let detail = format!(
+                    "a payment of entry {index} is acknowledged; {missing} more of {voters:?} must keep it"
+                );
+                return Err(Breach::of_all(detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for Durability {
+    fn name(&self) -> &'static str {
+        "durability"
+    }
+
+    fn look(&mut self, sight: &Sight<'_>) -> Result<(), Breach> {
+        let mut new = Vec::new();
+        for (_, _, answer) in sight.calls.answered_after(self.seen) {
+            if let Answer::Accepted { payment, .. } = answer {
+                new.push(entry_of(*payment));
+            }
+        }
+        self.seen = sight.calls.answered_len();
+        for index in new {
+            if self.acknowledged.insert(index) {
+                self.check(sight, index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, sight: &Sight<'_>, _ending: Ending) -> Result<(), Breach> {
+        let all: Vec<u64> = self.acknowledged.iter().copied().collect();
+        all.into_iter()
+            .try_for_each(|index| self.check(sight, index))
+    }
+
+    /// Acknowledgements that were looked for on the disks.
+    fn compared(&self) -> u64 {
+        self.compared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::check;
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_without_a_majority_is_found() {
+        use stellara_raft_store::engine::Space;
+
+        check::<Durability>(Ending::Midway, "must keep it", |stage| {
+            let first = entry_of(stage.first().1).to_be_bytes();
+            for node_id in [2, 3] {
+                stage.rewrite(node_id, |folder, space, key, value| {
+                    let log = folder == "log" && space == Space::Entries;
+                    (!log || key < first.as_slice()).then(|| value.to_vec())
+                });
+            }
+        });
+    }
+}
