@@ -119,6 +119,19 @@ pub struct Outside<L, S, C> {
     pub network: Network,
 }
 
+impl<L, S, C> Outside<L, S, C> {
+    /// The same world by another clock.
+    #[must_use]
+    pub fn at<T>(self, clock: T) -> Outside<L, S, T> {
+        Outside {
+            ledger: self.ledger,
+            signer: self.signer,
+            clock,
+            network: self.network,
+        }
+    }
+}
+
 /// The leader's work, for one term.
 #[derive(Debug)]
 pub struct Executor<R: AsyncRuntime, K, L, S, C> {

@@ -37,6 +37,7 @@ mod rejoin;
 mod standing;
 mod suspicion;
 mod term;
+mod time;
 mod vitals;
 
 pub use peers::PeerDoor;
@@ -141,13 +142,16 @@ impl<P: Ports> Clone for Node<P> {
 
 struct Inner<P: Ports> {
     raft: Group<P::Runtime, P::Disk>,
-    ingress: Ingress<P::Runtime, P::Disk, P::Link, P::Clock>,
+    ingress: Ingress<P::Runtime, P::Disk, P::Link, Time<P>>,
     reads: Reads<P::Runtime, P::Disk, P::Link>,
     gate: Gate,
     log: Log<P>,
     memory: Memory,
     options: NodeOptions,
 }
+
+/// What a node stamps with.
+type Time<P> = time::LogTime<<P as Ports>::Runtime, <P as Ports>::Disk, <P as Ports>::Clock>;
 
 type Log<P> = LogStore<<P as Ports>::Runtime, <<P as Ports>::Disk as Disk>::Engine>;
 
@@ -179,7 +183,8 @@ fn raft_config(options: &NodeOptions, memory: &Memory) -> Result<Arc<Config>, St
         allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
         max_in_snapshot_log_to_keep: options.snapshot_entries / 4,
-        purge_batch_size: 256,
+        // Where snapshots are frequent, so are purges: a node that was away is then sent a snapshot.
+        purge_batch_size: options.snapshot_entries.clamp(1, 256),
         max_payload_entries: 64,
         install_snapshot_timeout: 60_000,
         ..Config::default()
@@ -205,6 +210,7 @@ impl<P: Ports> Node<P> {
         let memory = Memory::of(log.past());
         let config = raft_config(&options, &memory)?;
         let store = StateStore::<P::Runtime, _>::open(outer.disk.clone())?;
+        store.reach_log(log.last_index())?;
         let node_id = options.whoami.node_id;
         let factory = RaftFactory::<P::Runtime, _, _>::new(
             node_id,
@@ -217,10 +223,11 @@ impl<P: Ports> Node<P> {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let gate = Gate::default();
+        let time = Time::<P>::new(outer.clock, store.view());
         let ingress = Ingress::open(
             raft.clone(),
             outer.link.clone(),
-            outer.clock.clone(),
+            time.clone(),
             gate.clone(),
             options.ingress,
         );
@@ -257,7 +264,7 @@ impl<P: Ports> Node<P> {
         let recall = memory.recall();
         let handler = RaftService::new(raft, heart, memory, outer.disk, door, snapshot_idle)?;
         if let Some(outside) = outer.settlement {
-            node.start_executor(outside)?;
+            node.start_executor(outside.at(time))?;
         }
         if recall != Recall::Whole {
             drop(P::Runtime::spawn(rejoin::run(node.clone(), outer.link)));
@@ -267,7 +274,7 @@ impl<P: Ports> Node<P> {
 
     fn start_executor(
         &self,
-        outside: Outside<P::Ledger, P::Signer, P::Clock>,
+        outside: Outside<P::Ledger, P::Signer, Time<P>>,
     ) -> Result<(), StartError> {
         self.inner.options.settlement.clone().validated()?;
         let watching = term::run_terms(self.clone(), outside);
@@ -450,12 +457,12 @@ type TermExecutor<P> = Executor<
     inside::Inside<P>,
     <P as Ports>::Ledger,
     <P as Ports>::Signer,
-    <P as Ports>::Clock,
+    Time<P>,
 >;
 
 fn term_executor<P: Ports>(
     node: &Node<P>,
-    outside: Outside<P::Ledger, P::Signer, P::Clock>,
+    outside: Outside<P::Ledger, P::Signer, Time<P>>,
 ) -> Result<TermExecutor<P>, SettingsError> {
     let inside = inside::Inside::new(node.clone());
     Executor::new(inside, outside, node.inner.options.settlement.clone())

@@ -134,6 +134,36 @@ impl<R: AsyncRuntime, D: Disk> StateStore<R, D> {
         })
     }
 
+    /// Forgets a kept snapshot that would not reach the log. A state that is ahead of its log, as after a failed write of
+    /// the log, makes Raft begin the log after the state; an older snapshot leaves a gap before it, so Raft makes another.
+    ///
+    /// # Errors
+    /// The disk's.
+    ///
+    /// # Panics
+    /// Never: no holder of the snapshot panics.
+    pub fn reach_log(&self, last_index: Option<u64>) -> Result<(), EngineError> {
+        let applied = self.applied_index().0;
+        if applied <= last_index.unwrap_or_default() {
+            return Ok(());
+        }
+        let kept = self.shared.snapshot.lock();
+        let mut kept = kept.expect("no holder of the snapshot panics");
+        let reaches = kept.as_ref().is_some_and(|(meta, _)| {
+            let last = meta.last_log_id;
+            last.is_some_and(|log_id| log_id.index == applied)
+        });
+        if reaches || kept.is_none() {
+            return Ok(());
+        }
+        tracing::warn!(
+            applied,
+            "the state is ahead of the log: older snapshot removed"
+        );
+        *kept = None;
+        generation::forget_snapshots(&self.shared.disk)
+    }
+
     /// A reader of this state.
     #[must_use]
     pub fn view(&self) -> View<D> {

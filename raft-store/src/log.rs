@@ -152,6 +152,12 @@ impl<R, E: Engine> LogStore<R, E> {
         self.cache().appended_bytes
     }
 
+    /// Its last entry, or the last one purged.
+    #[must_use]
+    pub fn last_index(&self) -> Option<u64> {
+        self.cache().last.map(|last| last.index)
+    }
+
     /// What this log tells of the node's past.
     #[must_use]
     pub fn past(&self) -> Past {

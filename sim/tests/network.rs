@@ -9,7 +9,7 @@ use stellara_node::ports::peer_link::{
     StreamClass,
 };
 use stellara_raft_store::types::{NodeId, NodeInfo};
-use stellara_sim::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
+use stellara_sim::fake::network::{Ailment, Latencies, NetworkOptions, SimLink, SimNetwork};
 use stellara_sim::runtime::{NodeTag, SimRuntime, kill_node, now, sleep, spawn_on};
 
 const ONE_WAY: Duration = Duration::from_millis(50);
@@ -232,5 +232,152 @@ fn a_dropped_end_is_told_to_the_other() {
         });
         let at = closed.await.unwrap();
         assert!(at.as_ms() < 1_000, "{at}");
+    });
+}
+
+#[test]
+fn what_a_clog_holds_arrives_at_its_end() {
+    check(|network, link, echo| async move {
+        let (mut tx, mut rx) = link.open(&peer(2), StreamClass::Append).await.unwrap();
+        let clog = Ailment::Clog { from: 1, to: 2 };
+        let (first, second) = (network.hold(clog), network.hold(clog));
+        tx.send(Bytes::from_static(b"held")).await.unwrap();
+        link.datagram(&peer(2), Bytes::from_static(b"beat"))
+            .unwrap();
+        sleep(Duration::from_secs(2)).await;
+        network.release(first);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(
+            *echo.datagrams.lock().unwrap(),
+            0,
+            "the other holds it still"
+        );
+        network.release(second);
+        let released = now();
+        assert_eq!(rx.recv().await.unwrap().unwrap(), "held");
+        assert_eq!(
+            now() - released,
+            ONE_WAY,
+            "the echo takes its way, the frame none"
+        );
+        assert_eq!(*echo.datagrams.lock().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_clog_that_lasts_breaks_the_connection_and_what_it_held_is_gone() {
+    check(|network, link, echo| async move {
+        let (_tx, mut rx) = link.open(&peer(2), StreamClass::Append).await.unwrap();
+        let clog = network.hold(Ailment::Clog { from: 2, to: 1 });
+        link.datagram(&peer(2), Bytes::from_static(b"beat"))
+            .unwrap();
+        let broken = rx.recv().await;
+        assert!(
+            matches!(broken, Err(LinkError::Closed { .. })),
+            "{broken:?}"
+        );
+        assert_eq!(*echo.datagrams.lock().unwrap(), 1, "the other way is free");
+        network.release(clog);
+        call(&link, StreamClass::Forward, LIMIT).await.unwrap();
+    });
+}
+
+#[test]
+fn datagrams_come_twice_and_streams_do_not() {
+    check(|network, link, echo| async move {
+        let (mut tx, mut rx) = link.open(&peer(2), StreamClass::Append).await.unwrap();
+        let twice = network.hold(Ailment::Duplicate {
+            duplicate_ppm: 1_000_000,
+        });
+        link.datagram(&peer(2), Bytes::from_static(b"beat"))
+            .unwrap();
+        tx.send(Bytes::from_static(b"once")).await.unwrap();
+        tx.finish().await.unwrap();
+        assert_eq!(rx.recv().await.unwrap().unwrap(), "once");
+        assert_eq!(rx.recv().await, Ok(None));
+        assert_eq!(*echo.datagrams.lock().unwrap(), 2);
+        network.release(twice);
+        link.datagram(&peer(2), Bytes::from_static(b"beat"))
+            .unwrap();
+        sleep(ONE_WAY * 2).await;
+        assert_eq!(*echo.datagrams.lock().unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_narrow_way_holds_a_snapshot_up_and_no_vote() {
+    check(|network, link, _| async move {
+        call(&link, StreamClass::Forward, LIMIT).await.unwrap();
+        let narrow = network.hold(Ailment::Slow {
+            from: 1,
+            to: 2,
+            add_permille: 1_000,
+            bytes_per_s: Some(100_000),
+        });
+        assert_eq!(link.round_trip(2), Some(ONE_WAY * 3));
+        let (mut tx, mut rx) = link.open(&peer(2), StreamClass::Snapshot).await.unwrap();
+        let begun = now();
+        tx.send(Bytes::from(vec![7; 1_000_000])).await.unwrap();
+        let refused = call(&link, StreamClass::Vote, LIMIT).await;
+        assert!(
+            matches!(refused, Err(LinkError::Refused { .. })),
+            "{refused:?}"
+        );
+        assert!((now() - begun).as_millis() < 160, "it does not wait behind");
+        rx.recv().await.unwrap();
+        assert!(
+            (10_100..10_200).contains(&(now() - begun).as_millis()),
+            "{}",
+            now()
+        );
+        tx.send(Bytes::from(vec![7; 1_000_000])).await.unwrap();
+        network.release(narrow);
+        let begun = now();
+        rx.recv().await.unwrap();
+        assert!((now() - begun) <= ONE_WAY * 2, "what queued is let go");
+    });
+}
+
+#[test]
+fn a_process_that_is_not_scheduled_loses_its_connections() {
+    check(|network, link, _| async move {
+        let (_tx, mut rx) = link.open(&peer(2), StreamClass::Append).await.unwrap();
+        network.freeze(2);
+        let frozen = now();
+        let broken = rx.recv().await;
+        assert!(
+            matches!(broken, Err(LinkError::Closed { .. })),
+            "{broken:?}"
+        );
+        assert_eq!(now() - frozen, IDLE);
+        let away = call(&link, StreamClass::Forward, LIMIT).await;
+        assert!(
+            matches!(away, Err(LinkError::Unreachable { .. })),
+            "{away:?}"
+        );
+        network.thaw(2);
+        call(&link, StreamClass::Forward, LIMIT).await.unwrap();
+    });
+}
+
+#[test]
+fn separate_streams_overtake_each_other_and_one_never_itself() {
+    check(|network, link, _| async move {
+        network.set_loss_ppm(200_000);
+        let mut arrived = Vec::new();
+        for nth in 0_u8..20 {
+            let (mut tx, rx) = link.open(&peer(2), StreamClass::Append).await.unwrap();
+            tx.send(Bytes::copy_from_slice(&[nth])).await.unwrap();
+            arrived.push(spawn_on(NodeTag(1), async move {
+                let (_tx, mut rx) = (tx, rx);
+                rx.recv().await.unwrap();
+                now()
+            }));
+        }
+        let mut times = Vec::new();
+        for arrived in arrived {
+            times.push(arrived.await.unwrap());
+        }
+        assert!(!times.is_sorted(), "{times:?}");
     });
 }

@@ -20,7 +20,7 @@ type Receiver<R, M> = <<R as AsyncRuntime>::Watch as Watch>::Receiver<M>;
 /// Waits for leadership, works for the term, begins again; ends with the group.
 pub(super) async fn run_terms<P: Ports>(
     node: Node<P>,
-    outside: Outside<P::Ledger, P::Signer, P::Clock>,
+    outside: Outside<P::Ledger, P::Signer, super::Time<P>>,
 ) {
     let metrics = node.inner.raft.server_metrics();
     let ended = each_term::<P::Runtime, _, _>(metrics, led_term::<P>, |term| {

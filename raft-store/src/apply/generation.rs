@@ -74,6 +74,11 @@ pub(super) async fn keep_snapshot<D: Disk>(
     })
 }
 
+/// Removes what is kept to be sent.
+pub(super) fn forget_snapshots<D: Disk>(disk: &D) -> Result<(), EngineError> {
+    disk.remove(SNAPSHOTS)
+}
+
 /// The snapshot that an earlier run kept. Its meta is read from its own rows, in a copy
 /// that is opened and dropped, so that a folder cut short by a crash is not offered.
 pub(super) fn newest_snapshot<D: Disk>(

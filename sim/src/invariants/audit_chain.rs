@@ -1,4 +1,5 @@
-//! The audit trail is whole on every node: one record an entry, the same everywhere, each hashed onto the one before.
+//! The audit trail is whole on every node: one record an entry, the same everywhere, each hashed onto the one before
+//! and none earlier than it (etcd #17780: nothing goes back).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
@@ -16,6 +17,7 @@ use super::{Breach, Invariant, Record, Running, Sight};
 struct Link {
     hash: u128,
     chain: Hash,
+    at: UnixMs,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl AuditChain {
         let broken =
             |why: String| Breach::by(node_id, format!("its record of entry {index}: {why}"));
         let before = self.links.range(..index).next_back();
+        let before_at = before.map(|(_, link)| link.at);
         let before = before.map_or_else(Hash::default, |(_, link)| link.chain);
         match self.links.entry(index) {
             Slot::Occupied(first) => {
@@ -70,9 +73,13 @@ impl AuditChain {
                 if !verify_chain(before, &entry) {
                     return Err(broken("the chain is broken".to_owned()));
                 }
+                if before_at.is_some_and(|at| at > entry.at) {
+                    return Err(broken("its time is before the last one's".to_owned()));
+                }
                 slot.insert(Link {
                     hash: record.hash,
                     chain: entry.chain,
+                    at: entry.at,
                 });
             }
         }

@@ -38,6 +38,7 @@ const fn ends_leadership(fault: &Fault) -> bool {
             | Fault::Isolate { .. }
             | Fault::Deaf { .. }
             | Fault::Mute { .. }
+            | Fault::Partition { .. }
             | Fault::TornWrite { .. }
             | Fault::Restart { .. }
     )

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use openraft_rt::AsyncRuntime as _;
 use stellara_machine::command::{CancelPayment, Command, SubmitPayment};
 use stellara_machine::decision::Acceptance;
 use stellara_machine::ids::PaymentId;
@@ -13,7 +14,7 @@ use super::SimPorts;
 use super::roster::Roster;
 use crate::history::{Answer, Asked, History, Refusal, Seen};
 use crate::plan::operation::Fresh;
-use crate::runtime::{EventKind, RandomStream, event, sleep};
+use crate::runtime::{EventKind, NodeTag, RandomStream, SimRuntime, event, sleep, spawn_on};
 
 const ACKNOWLEDGED: EventKind = EventKind::new("acknowledged");
 const ASKED_AGAIN: EventKind = EventKind::new("asked-again");
@@ -29,7 +30,11 @@ pub struct Acknowledged {
     pub calls: u32,
 }
 
-/// Asks a node once, and notes question and answer.
+/// How long a client waits for a node that does not answer at all, as one that is paused.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks a node once, and notes question and answer. The node's side of it runs on the node: by its clock, not while it
+/// is paused, and no longer than it lives.
 pub async fn ask(
     history: &History,
     client: u8,
@@ -37,8 +42,15 @@ pub async fn ask(
     asked: Asked,
 ) -> Answer {
     let call = history.ask(client, node_id, asked.clone());
-    let answer = act(&node, asked).await;
-    drop(node);
+    let unheard = match asked {
+        Asked::Submit(_) | Asked::Cancel { .. } | Asked::Bad(_) => Answer::Unknown,
+        Asked::Read { .. } => Answer::NotDone(Failure::Unknown),
+    };
+    let acting = spawn_on(NodeTag(node_id), async move { act(&node, asked).await });
+    let answer = match SimRuntime::timeout(PATIENCE, acting).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => unheard,
+    };
     history.answer(call, answer.clone());
     answer
 }

@@ -152,6 +152,12 @@ async fn chaos(mut stage: Stage) -> Vec<Stopped> {
         if draws.below(20) == 0 {
             let fault = any(&mut draws);
             let inflicted = stage.world.inflict(&fault).await;
+            println!(
+                "{} {fault:?} {:?} {:?}",
+                now(),
+                inflicted.nodes,
+                inflicted.skipped
+            );
             let at = now() + Duration::from_millis(draws.between(200, 12_000));
             under_way.push((at, inflicted.relief));
         }

@@ -114,6 +114,8 @@ impl Tree {
         let mut build = workspace::cargo();
         build.current_dir(&self.root);
         build.env("CARGO_TARGET_DIR", &target);
+        // A few lines differ from one mutant to the next: the compiler's own cache does better here than one of crates.
+        build.env("CARGO_INCREMENTAL", "1").env("RUSTC_WRAPPER", "");
         build.args(["build", "--quiet", "--locked", "--profile", "sim"]);
         build.args(["--package", "stellara-sim", "--bin", "stellara-sim"]);
         shell::output(&mut build)?;

@@ -179,12 +179,12 @@ impl Path {
         &mut self,
         now: SimTime,
         net: &Weather,
-        probe: Duration,
-        (rank, bytes): (Rank, usize),
+        rank: Rank,
+        bytes: usize,
     ) -> Duration {
-        let mut span = self.span(now, &net.options, rank, bytes);
+        let span = self.span(now, &net.options, rank, bytes);
         let mut waited = Duration::ZERO;
-        let mut probe = probe;
+        let mut probe = self.probe(now, &net.options);
         for _ in 0..LOSSES_MAX {
             let loss_ppm = self.loss_ppm(now, now + waited, net);
             if !self.draws.chance_ppm(loss_ppm) {
@@ -193,8 +193,13 @@ impl Path {
             waited += probe;
             probe *= 2;
         }
-        span += waited;
-        span
+        span + waited
+    }
+
+    /// A probe after a loss waits this long (RFC 9002: more than a round trip, and the peer's delay of
+    /// acknowledgements). The way back is taken to be as long.
+    pub(super) fn probe(&mut self, now: SimTime, options: &NetworkOptions) -> Duration {
+        self.latency(now, options) * 5 / 2 + Duration::from_millis(25)
     }
 
     /// When a datagram sent now arrives, and when it arrives again, if it does.

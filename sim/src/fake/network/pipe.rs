@@ -120,7 +120,7 @@ impl Pipe {
     }
 
     fn push(&self, state: &SharedState, item: Item) {
-        let due = now() + state.transit(self.way, (self.rank, item.bytes()));
+        let due = now() + state.transit(self.way, self.rank, item.bytes());
         let mut flow = self.flow();
         let due = due.max(flow.last_due);
         flow.last_due = due;
@@ -287,8 +287,8 @@ impl Drop for SimRx {
         if is_killed() {
             return;
         }
-        let packet = (self.pipe.rank, 0);
-        let learns_at = now() + self.state.transit(self.pipe.way.back(), packet);
+        let span = self.state.transit(self.pipe.way.back(), self.pipe.rank, 0);
+        let learns_at = now() + span;
         self.pipe.flow().unread_from = Some(learns_at);
         self.pipe.writable.notify_one();
     }

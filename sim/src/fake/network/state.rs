@@ -97,11 +97,6 @@ pub(super) enum Standing {
     Unreachable,
 }
 
-/// A probe after a loss waits this long (RFC 9002: more than a round trip, and the peer's delay of acknowledgements).
-fn probe(round_trip: Duration) -> Duration {
-    round_trip * 5 / 4 + Duration::from_millis(25)
-}
-
 impl State {
     fn path(&mut self, way: Way) -> (&mut Path, &Weather) {
         let (seed, weather) = (self.seed, &self.weather);
@@ -121,10 +116,9 @@ impl State {
         self.latency(way) + self.latency(way.back())
     }
 
-    fn transit(&mut self, way: Way, packet: (Rank, usize)) -> Duration {
-        let probe = probe(self.round_trip(way));
+    fn transit(&mut self, way: Way, rank: Rank, bytes: usize) -> Duration {
         let (path, weather) = self.path(way);
-        path.transit(now(), weather, probe, packet)
+        path.transit(now(), weather, rank, bytes)
     }
 
     fn stall(&self, way: Way) -> Option<Stall> {
@@ -167,15 +161,15 @@ impl SharedState {
     }
 
     /// How long a reliable packet takes: its turn, its latency, its jitter, and a probe for each loss.
-    pub(super) fn transit(&self, way: Way, packet: (Rank, usize)) -> Duration {
-        self.state().transit(way, packet)
+    pub(super) fn transit(&self, way: Way, rank: Rank, bytes: usize) -> Duration {
+        self.state().transit(way, rank, bytes)
     }
 
     /// How long a handshake takes.
     pub(super) fn handshake(&self, way: Way) -> Duration {
-        let hello = (Rank::FIRST, HELLO_BYTES);
         let mut state = self.state();
-        state.transit(way, hello) + state.transit(way.back(), hello)
+        let there = state.transit(way, Rank::FIRST, HELLO_BYTES);
+        there + state.transit(way.back(), Rank::FIRST, HELLO_BYTES)
     }
 
     /// When a datagram arrives, and when again if it comes twice; no time when it is lost on the way.

@@ -62,7 +62,7 @@ fn a_narrow_path_lets_urgent_packets_pass_first() {
     let net = weather(options);
     let mut path = path(10);
     let start = SimTime::from_ms(1);
-    let mut send = |rank, bytes| path.transit(start, &net, Duration::ZERO, (Rank(rank), bytes));
+    let mut send = |rank, bytes| path.transit(start, &net, Rank(rank), bytes);
     assert_eq!(
         send(4, 99_940).as_millis(),
         1_010,

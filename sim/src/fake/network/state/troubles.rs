@@ -7,7 +7,7 @@ use stellara_raft_store::types::NodeId;
 
 use super::{
     Ailment, EventKind, Hold, Lossy, NETWORK_TAG, Rank, SharedState, Stall, State, Way, event, now,
-    probe, sleep, spawn_on,
+    sleep, spawn_on,
 };
 
 const CUT: EventKind = EventKind::new("cut");
@@ -113,8 +113,9 @@ impl SharedState {
             };
             let span = match stall.lossy {
                 Lossy::Yes => {
-                    let again = state.transit(way, (Rank::FIRST, 0));
-                    again + probe(state.round_trip(way))
+                    let again = state.transit(way, Rank::FIRST, 0);
+                    let (path, weather) = state.path(way);
+                    again + path.probe(now(), &weather.options)
                 }
                 Lossy::No => std::time::Duration::ZERO,
             };
@@ -133,7 +134,7 @@ impl SharedState {
         let by = {
             let mut state = self.state();
             state.path(way).0.speed_up(hold, now());
-            now() + state.transit(way, (Rank::FIRST, 0))
+            now() + state.transit(way, Rank::FIRST, 0)
         };
         for pipe in self.pipes(way) {
             if pipe.way == way {
