@@ -115,15 +115,21 @@ fn a_detour_adds_time_and_a_brown_out_queues_and_drops() {
         let asked = now();
         stage.call(LIMIT).await.unwrap();
         assert_eq!((now() - asked).as_millis(), 150);
-        detour.map(|hold| stage.network.release(hold));
+        for hold in detour {
+            stage.network.release(hold);
+        }
         let narrow = slow(0, Some(50_000)).map(|ailment| stage.network.hold(ailment));
         let asked = now();
         tx.send(Bytes::from(vec![7; 200_000])).await.unwrap();
         rx.recv().await.unwrap().unwrap();
         let took = now() - asked;
         assert!(took >= Duration::from_secs(4), "{took:?}");
-        assert!(took < Duration::from_secs(10), "{took:?}");
-        narrow.map(|hold| stage.network.release(hold));
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        for hold in narrow {
+            stage.network.release(hold);
+        }
+        // What queued has arrived.
+        sleep(Duration::from_secs(1)).await;
         let asked = now();
         stage.call(LIMIT).await.unwrap();
         assert_eq!((now() - asked).as_millis(), 100);
