@@ -1,5 +1,6 @@
 //! How a client is set up; every setting has a default and is checked in `build`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataValue};
@@ -7,6 +8,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::retry::RetryPolicy;
+use crate::surroundings::{Surroundings, Tokio};
 use crate::transport::check_address;
 
 /// Whether the client asks the cluster for its other members.
@@ -28,6 +30,7 @@ pub(crate) struct Config {
     pub retry: RetryPolicy,
     pub connections_per_endpoint: usize,
     pub authorization: Option<MetadataValue<Ascii>>,
+    pub surroundings: Arc<dyn Surroundings>,
 }
 
 /// Sets up a [`Client`].
@@ -39,6 +42,7 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     connections_per_endpoint: Option<usize>,
     api_key: Option<String>,
+    surroundings: Option<Arc<dyn Surroundings>>,
 }
 
 impl ClientBuilder {
@@ -101,6 +105,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Where time, tasks, randomness and connections come from: tokio, the process and TCP when
+    /// not said.
+    #[must_use]
+    pub fn surroundings(mut self, surroundings: Arc<dyn Surroundings>) -> Self {
+        self.surroundings = Some(surroundings);
+        self
+    }
+
     /// The client. It connects when it is first used.
     ///
     /// # Errors
@@ -144,6 +156,9 @@ impl ClientBuilder {
             retry,
             connections_per_endpoint: connections,
             authorization: authorization.transpose()?,
+            surroundings: self
+                .surroundings
+                .unwrap_or_else(|| Arc::new(Tokio::default())),
         }))
     }
 }

@@ -8,11 +8,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{Stream, StreamExt};
 use stellara_proto::v1::SubmitPaymentRequest;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::bulk_driver::{Driver, Item};
 use crate::classify::Fate;
@@ -45,7 +44,8 @@ impl Default for BulkOptions {
 pub struct BulkSubmitter {
     client: Client,
     items: mpsc::Sender<Item>,
-    driver: JoinHandle<()>,
+    /// Closes when the driver is gone.
+    ended: oneshot::Receiver<()>,
 }
 
 /// The answer to one payment, when it comes.
@@ -65,7 +65,7 @@ impl Future for BulkAnswer {
 }
 
 impl Client {
-    /// Begins a bulk submission. Needs a tokio runtime; connects when the first payment comes.
+    /// Begins a bulk submission. Connects when the first payment comes.
     #[must_use]
     pub fn bulk(&self, options: BulkOptions) -> BulkSubmitter {
         let outstanding_max = options.outstanding_max.max(1);
@@ -74,10 +74,17 @@ impl Client {
             pack_max: options.pack_max.clamp(1, PAYMENTS_PER_CALL_MAX),
         };
         let (items, intake) = mpsc::channel(outstanding_max);
+        let driver = Driver::new(self.clone(), options, intake).run();
+        let (running, ended) = oneshot::channel();
+        let task = async move {
+            driver.await;
+            drop(running);
+        };
+        self.surroundings().spawn(task.boxed());
         BulkSubmitter {
             client: self.clone(),
             items,
-            driver: tokio::spawn(Driver::new(self.clone(), options, intake).run()),
+            ended,
         }
     }
 
@@ -111,14 +118,14 @@ impl BulkSubmitter {
         let made_up = payment
             .idempotency_key
             .is_empty()
-            .then(entropy::idempotency_key);
+            .then(|| entropy::idempotency_key(self.client.surroundings()));
         let frame = frame::encode(payment, made_up.as_deref());
         let (answer, receiver) = oneshot::channel();
         let item = Item {
             frame,
             idempotency_key: made_up.unwrap_or_else(|| payment.idempotency_key.clone()),
             answer,
-            deadline: Instant::now() + self.client.deadline(),
+            deadline: self.client.now() + self.client.deadline(),
             fate: Fate::NotAccepted,
         };
         self.items
@@ -132,6 +139,6 @@ impl BulkSubmitter {
     pub async fn finish(self) {
         drop(self.items);
         // The driver ends by itself; it cannot be cancelled and does not panic on any answer.
-        let _ended = self.driver.await;
+        let _closed = self.ended.await;
     }
 }

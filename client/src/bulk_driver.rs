@@ -4,15 +4,15 @@
 //! next. Each ends with exactly one answer: the server's, or at its deadline what is known.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::uri::PathAndQuery;
 use stellara_proto::v1::SubmitPaymentsResponse;
 use tokio::select;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -20,7 +20,6 @@ use crate::bulk::BulkOptions;
 use crate::classify::{Cause, Failure, Fate, Verdict, of_status};
 use crate::client::Client;
 use crate::endpoints::EndpointId;
-use crate::entropy;
 use crate::error::ClientError;
 use crate::frame::FrameCodec;
 use crate::payments::{Accepted, verdict_of};
@@ -63,19 +62,19 @@ pub(crate) struct Driver {
     rotation: Rotation,
     /// The waits that refusals for the moment ask for.
     backoff: Backoff,
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: Option<BoxFuture<'static, ()>>,
 }
 
 impl Driver {
     pub fn new(client: Client, options: BulkOptions, intake: mpsc::Receiver<Item>) -> Self {
         Self {
+            progress_at: client.now(),
             client,
             options,
             intake: Some(intake),
             taken: Vec::new(),
             unsent: VecDeque::new(),
             sent: VecDeque::new(),
-            progress_at: Instant::now(),
             rotation: Rotation::default(),
             backoff: Backoff::default(),
             pause: None,
@@ -105,7 +104,7 @@ impl Driver {
             self.recall(&failure);
             match self.client.follow(&mut self.rotation, endpoint, &failure) {
                 Step::Try(next) => target = Some(next),
-                Step::Wait(wait) => sleep(self.until_deadline(wait)).await,
+                Step::Wait(wait) => self.client.sleep(self.until_deadline(wait)).await,
             }
             self.expire(&failure);
         }
@@ -132,14 +131,14 @@ impl Driver {
         self.send_ready(&outgoing);
         let limit = self.client.policy().attempt_timeout;
         let opening = open(&self.client, endpoint, ReceiverStream::new(messages));
-        let mut answers = match timeout(limit, opening).await {
+        let mut answers = match self.client.timeout(limit, opening).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(verdict)) => return self.ended(verdict),
             Err(_) => return Ended::Failed(self.client.timed_out(endpoint, limit)),
         };
         self.client.worked(endpoint);
-        self.progress_at = Instant::now();
-        let mut tick = std::pin::pin!(sleep(limit / 4));
+        self.progress_at = self.client.now();
+        let mut tick = self.client.sleep(limit / 4);
         loop {
             if self.intake.is_none() && self.sent.is_empty() && self.unsent.is_empty() {
                 return Ended::Drained;
@@ -178,9 +177,9 @@ impl Driver {
                         self.send_ready(&outgoing);
                     }
                 }
-                () = tick.as_mut() => {
-                    let now = Instant::now();
-                    tick.as_mut().reset(now + limit / 4);
+                () = &mut tick => {
+                    let now = self.client.now();
+                    tick = self.client.sleep(limit / 4);
                     if !self.sent.is_empty() && now >= self.progress_at + limit {
                         return Ended::Failed(self.client.timed_out(endpoint, limit));
                     }
@@ -203,7 +202,7 @@ impl Driver {
     /// One message of the oldest unsent payments.
     fn pack(&mut self) -> Vec<u8> {
         if self.sent.is_empty() {
-            self.progress_at = Instant::now();
+            self.progress_at = self.client.now();
         }
         let count = self.unsent.len().min(self.options.pack_max);
         let bytes = self.unsent.iter().take(count).map(|item| item.frame.len());
@@ -217,7 +216,7 @@ impl Driver {
 
     /// Hands each result to its payment; says so when the call is to end for it.
     fn take_answers(&mut self, message: SubmitPaymentsResponse) -> Option<Ended> {
-        self.progress_at = Instant::now();
+        self.progress_at = self.client.now();
         let mut ended = None;
         for result in message.results {
             let Some(mut item) = self.sent.pop_front() else {
@@ -251,9 +250,9 @@ impl Driver {
             Cause::Overloaded | Cause::UnknownOutcome | Cause::TimedOut => {
                 if self.pause.is_none() {
                     let floor = Duration::from_millis(failure.retry_after_ms);
-                    let policy = self.client.policy();
-                    let wait = self.backoff.next(policy, entropy::bits(), floor);
-                    self.pause = Some(Box::pin(sleep_until(Instant::now() + wait)));
+                    let random = self.client.surroundings().random_bits();
+                    let wait = self.backoff.next(self.client.policy(), random, floor);
+                    self.pause = Some(self.client.sleep(wait));
                 }
                 None
             }
@@ -296,7 +295,7 @@ impl Driver {
 
     /// Payments whose deadline has passed end with what is known of them.
     fn expire(&mut self, failure: &Failure) {
-        let now = Instant::now();
+        let now = self.client.now();
         if self.unsent.iter().all(|item| item.deadline > now) {
             return;
         }
@@ -312,7 +311,7 @@ impl Driver {
 
     /// No wait goes past the first deadline.
     fn until_deadline(&self, wait: Duration) -> Duration {
-        let now = Instant::now();
+        let now = self.client.now();
         let first = self.unsent.iter().map(|item| item.deadline).min();
         first.map_or(wait, |at| wait.min(at.saturating_duration_since(now)))
     }
@@ -330,11 +329,11 @@ async fn open(
     let limit = client.policy().attempt_timeout;
     let attempt = client.attempt(endpoint, limit).map_err(Verdict::Final)?;
     let mut grpc =
-        tonic::client::Grpc::new(attempt.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        tonic::client::Grpc::new(attempt.line()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let request = attempt.stream_request(messages);
     grpc.ready()
         .await
-        .map_err(|error| of_status(&Status::from_error(Box::new(error))))?;
+        .map_err(|error| of_status(&Status::from_error(error)))?;
     grpc.streaming(request, PathAndQuery::from_static(PATH), FrameCodec)
         .await
         .map(tonic::Response::into_inner)
@@ -352,7 +351,7 @@ async fn take(
     }
 }
 
-async fn paused(pause: &mut Option<Pin<Box<Sleep>>>) {
+async fn paused(pause: &mut Option<BoxFuture<'static, ()>>) {
     match pause {
         Some(pause) => pause.await,
         None => std::future::pending().await,

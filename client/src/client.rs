@@ -4,24 +4,26 @@
 //! once, or wait, until an answer or the deadline.
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either, select};
 use stellara_proto::v1::ListMembersRequest;
 use stellara_proto::v1::batches_client::BatchesClient;
 use stellara_proto::v1::cluster_client::ClusterClient;
 use stellara_proto::v1::payments_client::PaymentsClient;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
-use tonic::transport::Channel;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::builder::{ClientBuilder, Config, Discovery};
 use crate::classify::{Cause, Failure, Fate, Verdict, of_status};
 use crate::endpoints::{EndpointId, EndpointTable};
-use crate::entropy;
 use crate::error::ClientError;
 use crate::retry::{RetryPolicy, Rotation, Step};
+use crate::surroundings::{Surroundings, Wire};
 use crate::transport::{MESSAGE_BYTES_MAX, Pool, check_address};
 
 /// How often the members are asked for anew.
@@ -42,6 +44,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    /// What the surroundings' time counts from.
+    origin: Instant,
     known: Mutex<Known>,
 }
 
@@ -51,14 +55,26 @@ struct Known {
     /// By endpoint; made when first used.
     pools: Vec<Option<Pool>>,
     discover_at: Option<Instant>,
-    discovery: Option<AbortHandle>,
+    discovery: Discovering,
 }
 
-impl Drop for Known {
+/// Whether the members are being asked for. The task holds a guard of it, so that it is over
+/// however the task ends.
+#[derive(Debug, Clone, Default)]
+struct Discovering(Arc<AtomicBool>);
+
+impl Discovering {
+    fn begin(&self) -> Option<DiscoveryGuard> {
+        let running = self.0.swap(true, Ordering::AcqRel);
+        (!running).then(|| DiscoveryGuard(self.clone()))
+    }
+}
+
+struct DiscoveryGuard(Discovering);
+
+impl Drop for DiscoveryGuard {
     fn drop(&mut self) {
-        if let Some(task) = self.discovery.take() {
-            task.abort();
-        }
+        self.0.0.store(false, Ordering::Release);
     }
 }
 
@@ -71,7 +87,7 @@ pub(crate) enum Call<'a> {
 
 /// One attempt of a call: where, and for how long.
 pub(crate) struct Attempt<'a> {
-    channel: Channel,
+    line: Wire,
     limit: Duration,
     config: &'a Config,
 }
@@ -95,20 +111,20 @@ impl Attempt<'_> {
         request
     }
 
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    pub fn line(&self) -> Wire {
+        self.line.clone()
     }
 
-    pub fn payments(&self) -> PaymentsClient<Channel> {
-        PaymentsClient::new(self.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub fn payments(&self) -> PaymentsClient<Wire> {
+        PaymentsClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    pub fn batches(&self) -> BatchesClient<Channel> {
-        BatchesClient::new(self.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub fn batches(&self) -> BatchesClient<Wire> {
+        BatchesClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    pub fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub fn cluster(&self) -> ClusterClient<Wire> {
+        ClusterClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 
@@ -125,11 +141,12 @@ impl Client {
             deadline: config.retry.deadline,
             shared: Arc::new(Shared {
                 config,
+                origin: Instant::now(),
                 known: Mutex::new(Known {
                     table,
                     pools: Vec::new(),
                     discover_at: None,
-                    discovery: None,
+                    discovery: Discovering::default(),
                 }),
             }),
         }
@@ -159,6 +176,31 @@ impl Client {
         &self.shared.config.retry
     }
 
+    pub(crate) fn surroundings(&self) -> &dyn Surroundings {
+        &*self.shared.config.surroundings
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.origin + self.surroundings().now()
+    }
+
+    pub(crate) fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        self.surroundings().sleep(span)
+    }
+
+    /// What `future` gives within `limit`; it is asked first, so one that is ready at its limit
+    /// wins.
+    pub(crate) async fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        match select(pin!(future), self.sleep(limit)).await {
+            Either::Left((output, _)) => Ok(output),
+            Either::Right(((), _)) => Err(Elapsed),
+        }
+    }
+
     /// Runs one call to its end.
     pub(crate) async fn call<T, A, F>(
         &self,
@@ -169,15 +211,15 @@ impl Client {
         A: FnMut(Attempt<'_>) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let deadline = Instant::now() + self.deadline;
+        let deadline = self.now() + self.deadline;
         let mut rotation = Rotation::default();
         let mut fate = Fate::NotAccepted;
         let mut target = self.begin(&mut rotation)?;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(self.now());
             let limit = left.min(self.policy().attempt_timeout);
             let future = attempt(self.attempt(target, limit)?);
-            let failure = match timeout(limit, future).await {
+            let failure = match self.timeout(limit, future).await {
                 Ok(Ok(response)) => {
                     self.worked(target);
                     return Ok(response.into_inner());
@@ -189,7 +231,7 @@ impl Client {
                     }
                     Verdict::Retry(failure) => failure,
                 },
-                Err(_) => self.timed_out(target, limit),
+                Err(Elapsed) => self.timed_out(target, limit),
             };
             fate = fate.and(match call {
                 Call::Read => Fate::NotAccepted,
@@ -198,8 +240,8 @@ impl Client {
             target = match self.follow(&mut rotation, target, &failure) {
                 Step::Try(next) if self.time_left(deadline) => next,
                 Step::Wait(wait) if self.wait_fits(&failure, wait, deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    sleep(wait.min(left / 2)).await;
+                    let left = deadline.saturating_duration_since(self.now());
+                    self.sleep(wait.min(left / 2)).await;
                     self.begin(&mut rotation)?
                 }
                 Step::Try(_) | Step::Wait(_) => {
@@ -214,12 +256,12 @@ impl Client {
     }
 
     fn time_left(&self, deadline: Instant) -> bool {
-        deadline.saturating_duration_since(Instant::now()) > ATTEMPT_MIN
+        deadline.saturating_duration_since(self.now()) > ATTEMPT_MIN
     }
 
     /// A wait that the server asked for is kept whole; one of our own is cut to the deadline.
     fn wait_fits(&self, failure: &Failure, wait: Duration, deadline: Instant) -> bool {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(self.now());
         left > ATTEMPT_MIN * 2 && (failure.retry_after_ms == 0 || wait <= left / 2)
     }
 
@@ -232,14 +274,14 @@ impl Client {
     /// The endpoint to begin a round with.
     pub(crate) fn begin(&self, rotation: &mut Rotation) -> Result<EndpointId, ClientError> {
         rotation
-            .begin(&self.known().table, Instant::now())
+            .begin(&self.known().table, self.now())
             .ok_or_else(|| ClientError::InvalidEndpoint {
                 endpoint: String::new(),
                 expected: "at least one endpoint".into(),
             })
     }
 
-    /// A channel to an endpoint, with what its requests carry.
+    /// A line to an endpoint, with what its requests carry.
     pub(crate) fn attempt(
         &self,
         target: EndpointId,
@@ -255,13 +297,14 @@ impl Client {
         let pool = match &mut pools[target.0] {
             Some(pool) => pool,
             vacant => vacant.insert(Pool::new(
+                self.surroundings(),
                 table.address(target),
                 config.connections_per_endpoint,
                 config.retry.attempt_timeout / 2,
             )?),
         };
         Ok(Attempt {
-            channel: pool.channel(),
+            line: pool.line(),
             limit,
             config,
         })
@@ -279,7 +322,7 @@ impl Client {
         target: EndpointId,
         failure: &Failure,
     ) -> Step {
-        let now = Instant::now();
+        let now = self.now();
         let mut known = self.known();
         if failure.cause.blames_the_node() {
             known.table.failed(target, now);
@@ -296,7 +339,8 @@ impl Client {
         if let Some(leader) = hinted {
             known.table.lead(leader);
         }
-        rotation.after(failure, &known.table, now, entropy::bits(), self.policy())
+        let random = self.surroundings().random_bits();
+        rotation.after(failure, &known.table, now, random, self.policy())
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -308,20 +352,27 @@ impl Client {
     }
 
     fn discover_when_due(&self, known: &mut Known) {
-        let now = Instant::now();
+        let now = self.now();
         let due = known.discover_at.is_none_or(|at| at <= now);
-        let running = known
-            .discovery
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        if self.shared.config.discovery == Discovery::Off || !due || running {
+        if self.shared.config.discovery == Discovery::Off || !due {
             return;
         }
+        let Some(guard) = known.discovery.begin() else {
+            return;
+        };
         known.discover_at = Some(now + DISCOVERY_PERIOD);
-        let weak = Arc::downgrade(&self.shared);
-        known.discovery = Some(tokio::spawn(discover(weak, self.deadline)).abort_handle());
+        let asking = discover(Arc::downgrade(&self.shared), self.deadline);
+        let task = async move {
+            asking.await;
+            drop(guard);
+        };
+        self.surroundings().spawn(task.boxed());
     }
 }
+
+/// The time limit passed.
+#[derive(Debug)]
+pub(crate) struct Elapsed;
 
 /// Asks for the members once and remembers them; a failure only means that nothing is learnt.
 async fn discover(weak: Weak<Shared>, deadline: Duration) {

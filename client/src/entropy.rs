@@ -1,28 +1,25 @@
-//! The SDK's one source of randomness: jitter and idempotency keys.
+//! Idempotency keys for callers that bring none.
 
-use rand::RngExt;
-
-/// 64 random bits.
-pub(crate) fn bits() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the port that the rest of the SDK draws from"
-    )]
-    rand::rng().random()
-}
+use crate::surroundings::Surroundings;
 
 /// A fresh idempotency key: 128 random bits, so that two callers never meet.
-pub(crate) fn idempotency_key() -> String {
+pub(crate) fn idempotency_key(surroundings: &dyn Surroundings) -> String {
+    let bits = || surroundings.random_bits();
     format!("auto-{:016x}{:016x}", bits(), bits())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::surroundings::Tokio;
 
     #[test]
     fn keys_differ_and_fit_the_contract() {
-        let (one, other) = (idempotency_key(), idempotency_key());
+        let surroundings = Tokio::default();
+        let (one, other) = (
+            idempotency_key(&surroundings),
+            idempotency_key(&surroundings),
+        );
         assert_ne!(one, other);
         assert_eq!(one.len(), "auto-".len() + 32);
     }

@@ -22,6 +22,7 @@ mod watch;
 pub mod classify;
 pub mod endpoints;
 pub mod retry;
+pub mod surroundings;
 
 pub use builder::{ClientBuilder, Discovery};
 pub use bulk::{BulkAnswer, BulkOptions, BulkSubmitter};

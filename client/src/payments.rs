@@ -9,7 +9,6 @@ use stellara_proto::v1::{
     CancelPaymentRequest, GetPaymentRequest, ListPaymentsRequest, ListPaymentsResponse, Payment,
     SubmitPaymentRequest, SubmitPaymentResponse, SubmitPaymentResult, SubmitPaymentsRequest,
 };
-use tokio::time::{Instant, sleep};
 
 use crate::classify::{Failure, Fate, Verdict, of_detail};
 use crate::client::{Call, Client};
@@ -17,6 +16,7 @@ use crate::entropy;
 use crate::error::ClientError;
 use crate::paging;
 use crate::retry::Backoff;
+use crate::surroundings::Surroundings;
 
 /// The most payments that one call takes.
 pub(crate) const PAYMENTS_PER_CALL_MAX: usize = 1_000;
@@ -53,7 +53,7 @@ impl Client {
         &self,
         payment: &SubmitPaymentRequest,
     ) -> Result<Accepted, ClientError> {
-        let payment = with_key(payment);
+        let payment = with_key(payment, self.surroundings());
         let call = Call::Write {
             idempotency_key: &payment.idempotency_key,
         };
@@ -87,11 +87,11 @@ impl Client {
                 expected: format!("at most {PAYMENTS_PER_CALL_MAX}"),
             });
         }
-        let deadline = Instant::now() + self.deadline();
-        let mut batch = Batch::new(payments);
+        let deadline = self.now() + self.deadline();
+        let mut batch = Batch::new(payments, self.surroundings());
         let mut backoff = Backoff::default();
         while !batch.open.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(self.now());
             let response = self
                 .with_deadline(left)
                 .call(
@@ -114,13 +114,14 @@ impl Client {
                 }
             };
             let retry_after = batch.take(results);
-            let wait = backoff.next(self.policy(), entropy::bits(), retry_after);
-            let left = deadline.saturating_duration_since(Instant::now());
+            let random = self.surroundings().random_bits();
+            let wait = backoff.next(self.policy(), random, retry_after);
+            let left = deadline.saturating_duration_since(self.now());
             if wait >= left {
                 break;
             }
             if !batch.open.is_empty() {
-                sleep(wait).await;
+                self.sleep(wait).await;
             }
         }
         Ok(batch.finish())
@@ -199,10 +200,13 @@ impl Client {
 }
 
 /// The payment as it will be sent every time.
-fn with_key(payment: &SubmitPaymentRequest) -> Cow<'_, SubmitPaymentRequest> {
+fn with_key<'a>(
+    payment: &'a SubmitPaymentRequest,
+    surroundings: &dyn Surroundings,
+) -> Cow<'a, SubmitPaymentRequest> {
     if payment.idempotency_key.is_empty() {
         Cow::Owned(SubmitPaymentRequest {
-            idempotency_key: entropy::idempotency_key(),
+            idempotency_key: entropy::idempotency_key(surroundings),
             ..payment.clone()
         })
     } else {
@@ -221,9 +225,12 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(payments: &'a [SubmitPaymentRequest]) -> Self {
+    fn new(payments: &'a [SubmitPaymentRequest], surroundings: &dyn Surroundings) -> Self {
+        let keyed = payments.iter();
         Self {
-            payments: payments.iter().map(with_key).collect(),
+            payments: keyed
+                .map(|payment| with_key(payment, surroundings))
+                .collect(),
             results: vec![None; payments.len()],
             failures: vec![None; payments.len()],
             open: (0..payments.len()).collect(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream};
 use stellara_proto::v1::payment_event::Event;
 use stellara_proto::v1::{PaymentEvent, WatchPaymentsRequest};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use tonic::Streaming;
 
 use crate::classify::{Cause, Failure, Fate, Verdict, of_status};
@@ -111,7 +111,7 @@ impl Watch {
 
     /// Files an event; `None` for one that says nothing new.
     fn take(&mut self, event: PaymentEvent) -> Option<PaymentEvent> {
-        self.heard_at = Some(Instant::now());
+        self.heard_at = Some(self.client.now());
         self.rotation = Rotation::default();
         let again = event.cursor == self.options.cursor;
         event.cursor.clone_into(&mut self.options.cursor);
@@ -148,7 +148,7 @@ impl Watch {
                 .map_err(Verdict::Final)?,
         };
         self.target = Some(target);
-        self.heard_at.get_or_insert_with(Instant::now);
+        self.heard_at.get_or_insert_with(|| self.client.now());
         let limit = self.client.policy().attempt_timeout;
         let attempt = self.client.attempt(target, limit).map_err(Verdict::Final)?;
         let request = attempt.stream_request(WatchPaymentsRequest {
@@ -156,7 +156,8 @@ impl Watch {
             payment_ids: self.options.payment_ids.clone(),
         });
         let mut payments = attempt.payments();
-        match timeout(limit, payments.watch_payments(request)).await {
+        let opening = payments.watch_payments(request);
+        match self.client.timeout(limit, opening).await {
             Ok(Ok(response)) => {
                 self.open = Some((target, response.into_inner()));
                 Ok(())
@@ -171,13 +172,16 @@ impl Watch {
         let Some(target) = self.target.take() else {
             return Ok(());
         };
-        let unheard = self.heard_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let now = self.client.now();
+        let unheard = self
+            .heard_at
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if unheard >= self.options.patience {
             return Err(failure.give_up(Fate::NotAccepted, ""));
         }
         match self.client.follow(&mut self.rotation, target, &failure) {
             Step::Try(next) => self.target = Some(next),
-            Step::Wait(wait) => sleep(wait).await,
+            Step::Wait(wait) => self.client.sleep(wait).await,
         }
         Ok(())
     }

@@ -20,4 +20,4 @@ mod too_large;
 mod watch;
 
 pub use errors::ApiError;
-pub use serve::{ApiOptions, ServeError, serve};
+pub use serve::{ApiOptions, Health, ServeError, Services, serve, services};

@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::io;
 
+use openraft_rt::AsyncRuntime;
 use stellara_machine::command::Command;
 use stellara_machine::decision::{Rejection, Reply};
 use stellara_machine::ids::Index;
@@ -163,8 +165,19 @@ pub struct ClusterView {
 
 /// The two ways to the cluster. Cheap to clone.
 pub trait Gateway: Clone + Send + Sync + 'static {
+    /// Tasks and time of whoever serves calls over it.
+    type Runtime: AsyncRuntime + 'static;
     /// Where its state lies.
     type Disk: Disk;
+
+    /// Runs what may wait for the disk, away from the tasks that serve calls.
+    ///
+    /// # Errors
+    /// `Interrupted` when the runtime stops; any other when `work` panicked.
+    fn blocking<T, F>(work: F) -> impl Future<Output = io::Result<T>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static;
 
     /// Proposes commands, on this node or through the leader; one result per command, in order.
     /// They may share a log entry with other callers' commands.

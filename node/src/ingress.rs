@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::gateway::Failure;
 use crate::ports::{Clock, PeerLink};
 use crate::transport::client::PeerClient;
+use crate::transport::raft::Heart;
 
 mod entry;
 mod propose;
@@ -94,6 +95,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L, C> Clone for Ingress<R, D, L, C> {
 struct Shared<R: AsyncRuntime + 'static, D: Disk, L, C> {
     raft: Group<R, D>,
     peers: PeerClient<L>,
+    heart: Arc<Heart<R, L>>,
     clock: C,
     gate: Gate,
     limits: IngressLimits,
@@ -106,13 +108,21 @@ struct Shared<R: AsyncRuntime + 'static, D: Disk, L, C> {
 }
 
 impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink, C: Clock> Ingress<R, D, L, C> {
-    /// Opens the door: its two gathering tasks run until the last clone is dropped.
-    pub fn open(raft: Group<R, D>, link: L, clock: C, gate: Gate, limits: IngressLimits) -> Self {
+    /// Opens the door: its two gathering tasks run until the last clone is dropped. Commands are not passed on to a
+    /// leader that `heart` suspects: they wait for the next.
+    pub fn open(
+        raft: Group<R, D>,
+        (link, heart): (L, Arc<Heart<R, L>>),
+        clock: C,
+        gate: Gate,
+        limits: IngressLimits,
+    ) -> Self {
         let (callers, callers_rx) = mpsc::unbounded_channel();
         let (leader_only, leader_only_rx) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             raft,
             peers: PeerClient::new(link),
+            heart,
             clock,
             gate,
             limits,

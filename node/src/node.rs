@@ -3,6 +3,7 @@
 //! Generic over the runtime and every port: production and the simulator run the same node.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,19 @@ pub trait Ports: Send + Sync + 'static {
     type Signer: Signer;
     /// The time of day.
     type Clock: Clock;
+
+    /// Runs what may wait for the disk, away from the tasks that serve calls: as the runtime does it, or on threads
+    /// that the process keeps for that.
+    ///
+    /// # Errors
+    /// `Interrupted` when the runtime stops; any other when `work` panicked.
+    fn blocking<T, F>(work: F) -> impl Future<Output = io::Result<T>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        Self::Runtime::spawn_blocking(work)
+    }
 }
 
 /// The ports of one node, open.
@@ -224,15 +238,15 @@ impl<P: Ports> Node<P> {
             .map_err(|error| StartError::Raft(error.to_string()))?;
         let gate = Gate::default();
         let time = Time::<P>::new(outer.clock, store.view());
+        let detector = options.timers.detector();
+        let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
         let ingress = Ingress::open(
             raft.clone(),
-            outer.link.clone(),
+            (outer.link.clone(), Arc::clone(&heart)),
             time.clone(),
             gate.clone(),
             options.ingress,
         );
-        let detector = options.timers.detector();
-        let heart = Arc::new(Heart::new(node_id, outer.link.clone(), detector));
         let reads = Reads::open(
             options.whoami.clone(),
             raft.clone(),
@@ -413,7 +427,16 @@ impl<P: Ports> Node<P> {
 }
 
 impl<P: Ports> Gateway for Node<P> {
+    type Runtime = P::Runtime;
     type Disk = P::Disk;
+
+    fn blocking<T, F>(work: F) -> impl Future<Output = io::Result<T>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        P::blocking(work)
+    }
 
     async fn propose(&self, commands: Vec<Command>) -> Vec<Result<Reply, Failure>> {
         self.inner.ingress.propose(commands, Origin::Caller).await

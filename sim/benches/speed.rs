@@ -9,6 +9,7 @@ use std::time::Duration;
 use stellara_sim::invariants::{Checks, Ending};
 use stellara_sim::runtime::{RunReport, SimOptions, SimRuntime, SimTime, sleep};
 use stellara_sim::world::load::{Accepted, Load, LoadOptions, Standing, paid, standing};
+use stellara_sim::world::sdk::SdkLoad;
 use stellara_sim::world::{World, WorldOptions};
 
 // As the command line does.
@@ -32,10 +33,18 @@ enum Row {
     Quiet,
     /// Payments, and the leader is cut off again and again.
     Faults,
+    /// Payments by the Rust SDK through the public API, and nothing goes wrong.
+    Sdk,
 }
 
 impl Row {
-    const ALL: [Row; 4] = [Row::Writes, Row::Unchecked, Row::Quiet, Row::Faults];
+    const ALL: [Row; 5] = [
+        Row::Writes,
+        Row::Unchecked,
+        Row::Quiet,
+        Row::Faults,
+        Row::Sdk,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -43,6 +52,7 @@ impl Row {
             Row::Unchecked => "unchecked",
             Row::Quiet => "quiet",
             Row::Faults => "faults",
+            Row::Sdk => "sdk",
         }
     }
 }
@@ -70,15 +80,40 @@ async fn ready(row: Row, seed: u64) -> Stage {
     Stage { world, checks }
 }
 
-fn load(stage: &Stage, row: Row, span: Duration) -> Option<Load> {
+/// The callers of a row.
+enum Callers {
+    Nobody,
+    Inside(Load),
+    Sdk(SdkLoad),
+}
+
+impl Callers {
+    async fn finish(self) -> Vec<Accepted> {
+        match self {
+            Callers::Nobody => Vec::new(),
+            Callers::Inside(load) => load.finish().await.expect("every payment is accepted"),
+            Callers::Sdk(load) => load.finish().await.expect("every payment is accepted"),
+        }
+    }
+}
+
+const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-southeast-1"];
+
+fn load(stage: &Stage, row: Row, span: Duration) -> Callers {
     let seconds = u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     let asked = LoadOptions {
         payments: WRITES_PER_S.saturating_mul(seconds),
         over: span,
     };
     match row {
-        Row::Quiet => None,
-        Row::Writes | Row::Unchecked | Row::Faults => Some(Load::start(&stage.world, asked)),
+        Row::Quiet => Callers::Nobody,
+        Row::Writes | Row::Unchecked | Row::Faults => {
+            Callers::Inside(Load::start(&stage.world, asked))
+        }
+        Row::Sdk => {
+            let load = SdkLoad::start(&stage.world, &REGIONS, asked);
+            Callers::Sdk(load.expect("the settings are good"))
+        }
     }
 }
 
@@ -103,12 +138,9 @@ async fn pass(stage: &Stage, row: Row, span: Duration) {
     sleep(left).await;
 }
 
-async fn settle(stage: Stage, load: Option<Load>) {
+async fn settle(stage: Stage, callers: Callers) {
     let Stage { world, checks } = stage;
-    let accepted: Vec<Accepted> = match load {
-        Some(load) => load.finish().await.expect("every payment is accepted"),
-        None => Vec::new(),
-    };
+    let accepted = callers.finish().await;
     let mut first_open = 0;
     world
         .until("settlement", SETTLED, |world| {

@@ -31,6 +31,9 @@ pub struct Stamp {
     pub at: SimTime,
 }
 
+/// Stands for the node of a call by the SDK, which asks one node after another and does not tell which answered.
+pub const ANY_NODE: NodeId = 0;
+
 /// What a client asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -79,8 +82,8 @@ pub enum Answer {
 /// What a read saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The last entry that the state held.
-    pub applied: Index,
+    /// The last entry that the state held; the public API does not tell it.
+    pub applied: Option<Index>,
     /// The payment, if there is one; no status yet means queued since acceptance.
     pub payment: Option<(Payment, Option<PaymentStatus>)>,
 }
@@ -92,7 +95,7 @@ impl Seen {
     /// In words: the state cannot be read.
     pub fn of(view: &View<MemoryDisk>, payment: PaymentId) -> Result<Self, String> {
         Ok(Self {
-            applied: view.applied_index(),
+            applied: Some(view.applied_index()),
             payment: view.payment(payment).map_err(|error| error.to_string())?,
         })
     }
@@ -181,7 +184,7 @@ impl Answer {
 pub struct Call {
     /// Which client, by number.
     pub client: u8,
-    /// Through which node.
+    /// Through which node; [`ANY_NODE`] for a call by the SDK.
     pub node_id: NodeId,
     /// What was asked.
     pub asked: Asked,
@@ -191,13 +194,22 @@ pub struct Call {
     pub answer: Option<(Stamp, Answer)>,
 }
 
+impl Call {
+    /// Whether the SDK made it: one call of it may have asked several times, and only its last answer is known.
+    #[must_use]
+    pub const fn by_sdk(&self) -> bool {
+        self.node_id == ANY_NODE
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "client {} through node {} at {}: {:?}",
-            self.client, self.node_id, self.asked_at.at, self.asked
-        )?;
+        write!(f, "client {} through ", self.client)?;
+        match self.by_sdk() {
+            true => f.write_str("the SDK")?,
+            false => write!(f, "node {}", self.node_id)?,
+        }
+        write!(f, " at {}: {:?}", self.asked_at.at, self.asked)?;
         match &self.answer {
             Some((stamp, answer)) => write!(f, "; at {}: {answer:?}", stamp.at),
             None => f.write_str("; not answered"),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use stellara_raft_store::types::NodeId;
 
+use crate::history::Call;
 use crate::runtime::SimTime;
 
 mod audit_chain;
@@ -88,6 +89,14 @@ impl Breach {
     pub fn by(node_id: NodeId, detail: impl Into<String>) -> Self {
         Self {
             node_id: Some(node_id),
+            detail: detail.into(),
+        }
+    }
+
+    /// A breach by the node that answered a call, if it is known.
+    pub fn by_answer(call: &Call, detail: impl Into<String>) -> Self {
+        Self {
+            node_id: (!call.by_sdk()).then_some(call.node_id),
             detail: detail.into(),
         }
     }

@@ -4,6 +4,7 @@
 //! order, on every machine. Nothing here reads a real clock, a real random
 //! source or a real network.
 
+pub mod advise;
 pub mod fake;
 pub mod history;
 pub mod invariants;
@@ -16,4 +17,5 @@ pub mod runtime;
 pub mod scenario;
 pub mod shrink;
 pub mod swarm;
+pub mod timeline;
 pub mod world;

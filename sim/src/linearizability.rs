@@ -39,6 +39,8 @@ pub enum Submitted {
     New(PaymentId),
     /// Accepted before.
     Repeated(PaymentId),
+    /// Accepted, by this call or before: the SDK asks again by itself.
+    Held(PaymentId),
     /// Refused: the key made this payment of another body.
     Conflict(PaymentId),
     /// Nothing that tells.
@@ -103,10 +105,11 @@ type State = Option<(Body, Standing)>;
 /// The state after a call, if its answer is right in `state`.
 fn step(state: State, action: Action) -> Option<State> {
     match (action, state) {
-        (Action::Submit(body, Submitted::New(_) | Submitted::Unknown), None) => {
-            Some(Some((body, Standing::Live)))
-        }
-        (Action::Submit(body, Submitted::Repeated(_)), Some((first, _))) => {
+        (
+            Action::Submit(body, Submitted::New(_) | Submitted::Held(_) | Submitted::Unknown),
+            None,
+        ) => Some(Some((body, Standing::Live))),
+        (Action::Submit(body, Submitted::Repeated(_) | Submitted::Held(_)), Some((first, _))) => {
             (first == body).then_some(state)
         }
         (Action::Submit(body, Submitted::Conflict(_)), Some((first, _))) => {
@@ -183,7 +186,10 @@ pub fn check(ops: &[Op]) -> Verdict {
     let mut identities = ops.iter().filter_map(|op| match op.action {
         Action::Submit(
             _,
-            Submitted::New(id) | Submitted::Repeated(id) | Submitted::Conflict(id),
+            Submitted::New(id)
+            | Submitted::Repeated(id)
+            | Submitted::Held(id)
+            | Submitted::Conflict(id),
         ) => Some(id),
         Action::Submit(_, Submitted::Unknown) | Action::Cancel(_) | Action::Read(_) => None,
     });
@@ -267,11 +273,20 @@ pub fn by_payment(calls: &Calls) -> BTreeMap<Key, Vec<Op>> {
                 .as_ref()
                 .and_then(|(stamp, answer)| (*answer != Answer::Unknown).then_some(stamp.order));
             let asked = call.asked_at.order;
-            all.entry(key).or_default().push(Op {
+            let ops = all.entry(key).or_default();
+            ops.push(Op {
                 asked,
                 answered,
                 action,
             });
+            // An earlier attempt of the SDK's call may still be under way, and find the payment queued again.
+            if call.by_sdk() && action == Action::Cancel(Withdrawn::NotQueued) {
+                ops.push(Op {
+                    asked,
+                    answered: None,
+                    action: Action::Cancel(Withdrawn::Unknown),
+                });
+            }
         }
     }
     all
@@ -292,6 +307,7 @@ fn action(call: &Call, bodies: &[PaymentBody]) -> Option<Action> {
                     acceptance,
                 }) => match acceptance {
                     Acceptance::New => Submitted::New(*payment),
+                    Acceptance::Repeated if call.by_sdk() => Submitted::Held(*payment),
                     Acceptance::Repeated => Submitted::Repeated(*payment),
                 },
                 Some(Answer::Refused(Refusal::KeyReused { payment })) => {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::invariants::{Checks, Ending, Violation};
 use crate::plan::Plan;
 use crate::runtime::{RunError, SimOptions, SimRuntime, SimTime, TraceText, now, sleep};
+use crate::timeline::picture::Picture;
+use crate::timeline::recorder::{self, Recording};
 use crate::world::{World, WorldOptions};
 
 mod callers;
@@ -32,6 +34,8 @@ pub struct RunOptions {
     pub text: TraceText,
     /// The run ends at this moment after the cluster is ready, whatever is still open.
     pub until_ms: Option<u64>,
+    /// What is kept for a picture.
+    pub record: Recording,
 }
 
 /// How a run went.
@@ -88,6 +92,10 @@ pub struct Ran {
     pub lines: Vec<String>,
     /// When the cluster was ready: the plan's moments count from here.
     pub ready_at: SimTime,
+    /// How often a fault took a leader's leadership away, whether writes came back or not.
+    pub leaders_lost: u64,
+    /// What was kept for a picture, if it was asked for.
+    pub picture: Option<Picture>,
 }
 
 struct Told {
@@ -113,6 +121,7 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Ran {
         time_limit: Some(SimTime::from_ms(limit_ms)),
         ..SimOptions::default()
     });
+    recorder::start(options.record, &plan.topology.regions);
     let driven = runtime.drive(scenario(plan, options));
     let report = runtime.report();
     let mut told = driven.unwrap_or_else(|error| Told::cut_short(&error, report.at));
@@ -142,9 +151,11 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Ran {
         elections: told.gaps.elections(),
     };
     Ran {
+        picture: recorder::take(report.at, &outcome.violations),
         outcome,
         lines: runtime.take_lines(),
         ready_at: told.ready_at,
+        leaders_lost: told.gaps.losses(),
     }
 }
 
@@ -197,6 +208,7 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
         return told;
     }
     let ready_at = now();
+    recorder::ready(ready_at);
     let mut gaps = Gaps::default();
     let history = world.history().clone();
     let callers = Callers::start(&world, plan, ready_at);
@@ -222,13 +234,26 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
         (true, None) => Ending::Settled,
         (true, Some(_)) | (false, _) => Ending::Midway,
     };
+    if ending == Ending::Settled {
+        // What was mended excuses nothing any more.
+        for node_id in world.node_ids() {
+            if !world.is_damaged(node_id) {
+                world.explained().forget(node_id);
+            }
+        }
+    }
     let mut violations = checks.finish(ending);
+    if let Some((node_id, at)) = troubles.went_on() {
+        let detail = format!("node {node_id} went on after a call of its disk failed");
+        violations.push(violation("a_failed_disk_stops_its_node", at, detail));
+    }
     violations.extend(late.map(|late| violation(LIVENESS, now(), late)));
     let seen = violations.iter().any(|one| one.invariant == NOBODY_STOPPED);
     if let Some(stopped) = troubles.unexplained().first().filter(|_| !seen) {
         let detail = format!("node {}: {}", stopped.node_id, stopped.why);
         violations.push(violation(NOBODY_STOPPED, stopped.at, detail));
     }
+    recorder::close(&history);
     world.stop();
     Told {
         ready_at,

@@ -24,6 +24,7 @@ use stellara_raft_store::engine::memory::{MemoryDisk, Unsynced};
 use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_raft_store::view::View;
 
+use crate::fake::api::PublicNetwork;
 use crate::fake::clock::SimClock;
 use crate::fake::ledger::SimLedger;
 use crate::fake::link::AnyLink;
@@ -33,6 +34,8 @@ use crate::history::History;
 use crate::invariants::Explained;
 use crate::plan::topology::Tier;
 use crate::runtime::{EventKind, NodeTag, SimRuntime, SimTime, event, now, sleep, spawn_on};
+use crate::timeline::picture::Life;
+use crate::timeline::recorder;
 
 pub mod client;
 mod damage;
@@ -43,6 +46,7 @@ mod money;
 mod options;
 mod power;
 mod roster;
+pub mod sdk;
 mod seat;
 mod shelf;
 mod supervise;
@@ -54,6 +58,7 @@ pub use inflict::{Inflicted, Relief, Skipped};
 pub use money::{Funds, Secret, payment_intent};
 pub use options::NoPath;
 pub use roster::Roster;
+pub use sdk::SdkClient;
 use seat::Seat;
 pub use shelf::{Shelf, Shelved};
 pub use supervise::{Cause, Stopped};
@@ -189,6 +194,7 @@ pub struct World {
     funds: Funds,
     seats: BTreeMap<NodeId, Seat>,
     roster: Roster,
+    public: PublicNetwork,
     tickets: u64,
     leaders: Leaders,
     shelf: Shelf,
@@ -213,13 +219,15 @@ impl World {
         ledger.with(|network| network.set_up(&funds.setup()))?;
         let network = SimNetwork::new(options.network.clone());
         let wires = Wires::new(options.tier, network.clone(), options.udp, options.seed);
+        let roster = Roster::default();
         let mut world = Self {
             network,
             wires,
             ledger,
             funds,
             seats: BTreeMap::new(),
-            roster: Roster::default(),
+            public: sdk::public_network(&options, &roster),
+            roster,
             tickets: 0,
             leaders: Leaders::default(),
             shelf: Shelf::default(),
@@ -338,7 +346,7 @@ impl World {
         let named = |node_id: NodeId| NodeInfo {
             region: self.whoami(node_id).region,
             peer_address: self.wires.address(node_id),
-            public_address: format!("http://node-{node_id}:8080"),
+            public_address: public_address(node_id),
         };
         self.node_ids()
             .into_iter()
@@ -367,6 +375,7 @@ impl World {
             return;
         };
         event(STARTED, node_id, 0, String::new);
+        recorder::life(node_id, Life::Started);
         let settlement = Some(Outside {
             ledger: self.ledger.clone(),
             signer: self.funds.signer(),
@@ -471,6 +480,12 @@ impl World {
             self.crash(node_id);
         }
     }
+}
+
+/// Where callers find a node.
+#[must_use]
+pub fn public_address(node_id: NodeId) -> String {
+    format!("http://node-{node_id}:8080")
 }
 
 /// What a node has applied, as of now.

@@ -1,5 +1,6 @@
 //! Puts the real ports together: the order of starting, and of stopping.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use stellara_node::node::{Node, NodeOptions, Outer, Ports, Timers, network};
 use stellara_node::ports::ledger::horizon::{Horizon, HorizonSettings};
 use stellara_node::ports::peer_link::PeerIdentity;
 use stellara_node::ports::signer::LocalSigner;
-use stellara_node::ports::{Clock, SystemClock};
+use stellara_node::ports::{Clock, SystemClock, on_kept_threads};
 use stellara_node::reads::Whoami;
 use stellara_node::transport::quic::{QuicEndpoint, QuicLink, QuicOptions};
 use stellara_node::transport::raft::RaftLinkOptions;
@@ -37,6 +38,14 @@ impl Ports for Real {
     type Ledger = Horizon;
     type Signer = LocalSigner;
     type Clock = SystemClock;
+
+    async fn blocking<T, F>(work: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        on_kept_threads(work).await
+    }
 }
 
 /// A running process's parts.

@@ -42,7 +42,7 @@ impl<G: Gateway> BatchesApi<G> {
         let look = move |view: &_| {
             stellara_raft_store::view::View::batches_after(view, after, page_size + 1)
         };
-        let mut batches = reads::scan(view, look).await?;
+        let mut batches = reads::scan::<G, _>(view, look).await?;
         let full = batches.len() > page_size;
         batches.truncate(page_size);
         let last = batches.last().filter(|_| full);
@@ -61,13 +61,13 @@ impl<G: Gateway> Batches for BatchesApi<G> {
         &self,
         request: Request<v1::GetBatchRequest>,
     ) -> Result<Response<v1::Batch>, Status> {
-        meter::call("GetBatch", self.get(request.into_inner())).await
+        meter::call::<G::Runtime, _>("GetBatch", self.get(request.into_inner())).await
     }
 
     async fn list_batches(
         &self,
         request: Request<v1::ListBatchesRequest>,
     ) -> Result<Response<v1::ListBatchesResponse>, Status> {
-        meter::call("ListBatches", self.list(request.into_inner())).await
+        meter::call::<G::Runtime, _>("ListBatches", self.list(request.into_inner())).await
     }
 }

@@ -105,7 +105,7 @@ impl<G: Gateway> Cluster for ClusterApi<G> {
         &self,
         _request: Request<v1::GetClusterStatusRequest>,
     ) -> Result<Response<v1::ClusterStatus>, Status> {
-        meter::call("GetClusterStatus", self.status()).await
+        meter::call::<G::Runtime, _>("GetClusterStatus", self.status()).await
     }
 
     async fn list_members(
@@ -114,6 +114,6 @@ impl<G: Gateway> Cluster for ClusterApi<G> {
     ) -> Result<Response<v1::ListMembersResponse>, Status> {
         let members = members(&self.gateway.status());
         let answer = async { Ok(v1::ListMembersResponse { members }) };
-        meter::call("ListMembers", answer).await
+        meter::call::<G::Runtime, _>("ListMembers", answer).await
     }
 }

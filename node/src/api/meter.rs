@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
-use tokio::time::Instant;
+use openraft_rt::{AsyncRuntime, Instant as _};
 use tonic::{Code, Response, Status};
 
 use super::errors::ApiError;
@@ -31,11 +31,11 @@ pub(crate) fn describe() {
 }
 
 /// Runs a handler and counts its call; for a stream, until the stream begins.
-pub(crate) async fn call<T>(
+pub(crate) async fn call<R: AsyncRuntime, T>(
     method: &'static str,
     handler: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<Response<T>, Status> {
-    let started = Instant::now();
+    let started = R::Instant::now();
     let result = handler.await.map_err(Status::from);
     let code = name(result.as_ref().map_or_else(Status::code, |_| Code::Ok));
     counter!(CALLS, "method" => method, "code" => code).increment(1);

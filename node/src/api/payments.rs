@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::errors::ApiError;
 use super::parse::Listed;
 use super::{format, meter, parse, reads, submit, too_large, watch};
-use crate::gateway::{Freshness, Gateway};
+use crate::gateway::{Failure, Freshness, Gateway};
 
 /// Rows that one page of a filtered list looks at; then the page ends, with a cursor to go on.
 const SCANNED_MAX: usize = 5_000;
@@ -50,7 +50,7 @@ impl<G: Gateway> PaymentsApi<G> {
         let stage = parse::stage_filter(request.stage)?;
         let freshness = parse::freshness(request.consistency, request.staleness_max_ms)?;
         let view = self.gateway.read(freshness).await?;
-        reads::scan(view, move |view| match stage {
+        reads::scan::<G, _>(view, move |view| match stage {
             None => page(view, after, page_size),
             Some(stage) => filtered_page(view, after, page_size, stage),
         })
@@ -66,7 +66,16 @@ impl<G: Gateway> PaymentsApi<G> {
         for result in self.gateway.propose(vec![command]).await {
             result?;
         }
-        reads::payment(&self.gateway, Freshness::Linearizable, payment).await
+        let cancelled = reads::payment(&self.gateway, Freshness::Linearizable, payment).await;
+        cancelled.map_err(|error| match error {
+            // The read's failures say that nothing was proposed, and this call did: asked again, it answers the same.
+            ApiError::Failed(_) => ApiError::from(Failure::Unknown),
+            ApiError::Invalid(_)
+            | ApiError::PaymentUnknown(_)
+            | ApiError::BatchUnknown(_)
+            | ApiError::TooLarge { .. }
+            | ApiError::Internal { .. } => error,
+        })
     }
 }
 
@@ -140,7 +149,7 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         request: Request<v1::SubmitPaymentRequest>,
     ) -> Result<Response<v1::SubmitPaymentResponse>, Status> {
         let answer = submit::one(&self.gateway, OPERATOR, request.into_inner());
-        meter::call("SubmitPayment", answer).await
+        meter::call::<G::Runtime, _>("SubmitPayment", answer).await
     }
 
     async fn submit_payments(
@@ -148,7 +157,7 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         request: Request<v1::SubmitPaymentsRequest>,
     ) -> Result<Response<v1::SubmitPaymentsResponse>, Status> {
         let answer = submit::many(&self.gateway, OPERATOR, request.into_inner());
-        meter::call("SubmitPayments", answer).await
+        meter::call::<G::Runtime, _>("SubmitPayments", answer).await
     }
 
     async fn submit_payment_stream(
@@ -158,7 +167,7 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         let requests = too_large::named(request.into_inner());
         let answers = submit::stream(self.gateway.clone(), OPERATOR, requests, self.stop.clone());
         let answers: Self::SubmitPaymentStreamStream = Box::pin(answers);
-        meter::call("SubmitPaymentStream", async { Ok(answers) }).await
+        meter::call::<G::Runtime, _>("SubmitPaymentStream", async { Ok(answers) }).await
     }
 
     async fn get_payment(
@@ -171,21 +180,21 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
             let freshness = parse::freshness(request.consistency, request.staleness_max_ms)?;
             reads::payment(&self.gateway, freshness, id).await
         };
-        meter::call("GetPayment", answer).await
+        meter::call::<G::Runtime, _>("GetPayment", answer).await
     }
 
     async fn list_payments(
         &self,
         request: Request<v1::ListPaymentsRequest>,
     ) -> Result<Response<v1::ListPaymentsResponse>, Status> {
-        meter::call("ListPayments", self.list(request.into_inner())).await
+        meter::call::<G::Runtime, _>("ListPayments", self.list(request.into_inner())).await
     }
 
     async fn cancel_payment(
         &self,
         request: Request<v1::CancelPaymentRequest>,
     ) -> Result<Response<v1::Payment>, Status> {
-        meter::call("CancelPayment", self.cancel(request.into_inner())).await
+        meter::call::<G::Runtime, _>("CancelPayment", self.cancel(request.into_inner())).await
     }
 
     async fn watch_payments(
@@ -197,6 +206,6 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
             let events: Self::WatchPaymentsStream = Box::pin(events.await?);
             Ok(events)
         };
-        meter::call("WatchPayments", answer).await
+        meter::call::<G::Runtime, _>("WatchPayments", answer).await
     }
 }

@@ -1,23 +1,25 @@
 //! Reading for the handlers: fresh as asked, and away from the threads that serve calls when it scans.
 
+use std::io;
+
 use stellara_machine::ids::PaymentId;
 use stellara_proto::v1;
-use stellara_raft_store::engine::{Disk, EngineError};
+use stellara_raft_store::engine::EngineError;
 use stellara_raft_store::view::View;
 
 use super::errors::ApiError;
 use super::format;
 use crate::gateway::{Freshness, Gateway};
 
-/// Runs a scan on a thread that may wait for the disk.
-pub(super) async fn scan<D: Disk, T: Send + 'static>(
-    view: View<D>,
-    look: impl FnOnce(&View<D>) -> Result<T, EngineError> + Send + 'static,
+/// Runs a scan where it may wait for the disk.
+pub(super) async fn scan<G: Gateway, T: Send + 'static>(
+    view: View<G::Disk>,
+    look: impl FnOnce(&View<G::Disk>) -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(move || look(&view)).await {
+    match G::blocking(move || look(&view)).await {
         Ok(found) => found.map_err(ApiError::from),
         // The runtime stops, or the scan panicked, which the panic itself reports.
-        Err(error) if error.is_cancelled() => Err(ApiError::stopping()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(ApiError::stopping()),
         Err(_) => Err(ApiError::Internal {
             reason: "a scan ended early",
         }),

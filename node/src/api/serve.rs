@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use openraft_rt::AsyncRuntime;
 use stellara_proto::v1::batches_server::BatchesServer;
 use stellara_proto::v1::cluster_server::ClusterServer;
 use stellara_proto::v1::payments_server::PaymentsServer;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::server::NamedService;
@@ -99,8 +100,7 @@ pub async fn serve<G: Gateway>(
     let killed = CancellationToken::new();
     // However this ends, also when it is dropped, no connection and no stream outlives it.
     let _ends = (stopping.clone().drop_guard(), killed.clone().drop_guard());
-    let (health, health_service) = health_reporter();
-    let routes = routes(gateway.clone(), health_service, &stopping)?;
+    let Services { routes, health } = services(gateway.clone(), &stopping)?;
     let server = Server::builder()
         .accept_http1(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -116,10 +116,10 @@ pub async fn serve<G: Gateway>(
     let mut server = pin!(server);
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        never = follow_readiness(&health, &gateway, settlement) => match never {},
+        never = health.follow(&gateway, settlement) => match never {},
         () = stop => {}
     }
-    set_health(&health, ServingStatus::NotServing).await;
+    health.set(ServingStatus::NotServing).await;
     stopping.cancel();
     match timeout(Duration::from_millis(drain_max_ms), server).await {
         Ok(ended) => Ok(ended?),
@@ -133,13 +133,23 @@ pub async fn serve<G: Gateway>(
     }
 }
 
-type Health<H> = tonic_health::pb::health_server::HealthServer<H>;
+/// What the public port answers with, for whoever brings the calls.
+pub struct Services {
+    /// All services of the port, with the limits and names that do not depend on a connection.
+    pub routes: Routes,
+    /// What the health service among them tells.
+    pub health: Health,
+}
 
-fn routes<G: Gateway, H: tonic_health::pb::health_server::Health>(
+/// The services over a gateway; their streams end once `stopping` is cancelled.
+///
+/// # Errors
+/// When the embedded contract cannot be reflected.
+pub fn services<G: Gateway>(
     gateway: G,
-    health: Health<H>,
     stopping: &CancellationToken,
-) -> Result<Routes, ServeError> {
+) -> Result<Services, ServeError> {
+    let (reporter, health) = health_reporter();
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(stellara_proto::DESCRIPTOR)
@@ -163,7 +173,10 @@ fn routes<G: Gateway, H: tonic_health::pb::health_server::Health>(
             .route("/", axum::routing::get(what_this_is))
             .fallback(elsewhere)
             .layer(axum::middleware::map_response(too_large::name));
-    Ok(Routes::from(router))
+    Ok(Services {
+        routes: Routes::from(router),
+        health: Health { reporter },
+    })
 }
 
 async fn what_this_is() -> &'static str {
@@ -184,30 +197,35 @@ async fn elsewhere(headers: HeaderMap) -> Response {
     }
 }
 
-async fn follow_readiness<G: Gateway>(
-    health: &HealthReporter,
-    gateway: &G,
-    settlement: Settlement,
-) -> Infallible {
-    loop {
-        let status = match readiness::check(gateway, settlement).await {
-            Ok(()) => ServingStatus::Serving,
-            Err(_) => ServingStatus::NotServing,
-        };
-        set_health(health, status).await;
-        sleep(HEALTH_EVERY).await;
-    }
+/// What the health service tells of the node.
+#[derive(Clone)]
+pub struct Health {
+    reporter: HealthReporter,
 }
 
-/// The empty name stands for the whole server.
-async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    let services = [
-        "",
-        PaymentsServer::<()>::NAME,
-        BatchesServer::<()>::NAME,
-        ClusterServer::<()>::NAME,
-    ];
-    for service in services {
-        health.set_service_status(service, status).await;
+impl Health {
+    /// Keeps it true; never ends.
+    pub async fn follow<G: Gateway>(&self, gateway: &G, settlement: Settlement) -> Infallible {
+        loop {
+            let status = match readiness::check(gateway, settlement).await {
+                Ok(()) => ServingStatus::Serving,
+                Err(_) => ServingStatus::NotServing,
+            };
+            self.set(status).await;
+            G::Runtime::sleep(HEALTH_EVERY).await;
+        }
+    }
+
+    /// The empty name stands for the whole server.
+    async fn set(&self, status: ServingStatus) {
+        let services = [
+            "",
+            PaymentsServer::<()>::NAME,
+            BatchesServer::<()>::NAME,
+            ClusterServer::<()>::NAME,
+        ];
+        for service in services {
+            self.reporter.set_service_status(service, status).await;
+        }
     }
 }

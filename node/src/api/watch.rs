@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
+use openraft_rt::{AsyncRuntime, Instant as _};
 use stellara_machine::ids::{BatchId, Index, PaymentId};
 use stellara_proto::v1;
 use stellara_proto::v1::log;
@@ -14,7 +15,6 @@ use stellara_proto::v1::payment_event::Event;
 use stellara_raft_store::codec::stage_from_proto;
 use stellara_raft_store::view::View;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -62,10 +62,10 @@ pub(super) async fn open<G: Gateway>(
         looked: Index(0),
         watched,
         events,
-        quiet_since: Instant::now(),
+        quiet_since: Now::<G>::now(),
     };
     // The task's owner is the receiver: it ends once the caller goes or the node stops.
-    tokio::spawn(async move {
+    drop(G::Runtime::spawn(async move {
         let closed = feed.events.clone();
         let why = tokio::select! {
             biased;
@@ -75,7 +75,7 @@ pub(super) async fn open<G: Gateway>(
         };
         // It is told after the events that wait, so it has a way of its own.
         let _ = ended.send(why);
-    });
+    }));
     let end = futures_util::stream::once(async move {
         Err(end.await.unwrap_or_else(|_| ApiError::stopping()).into())
     });
@@ -114,7 +114,10 @@ enum Told {
 /// The caller is gone.
 struct Gone;
 
-struct Feed<G> {
+/// Moments of a gateway's runtime.
+type Now<G> = <<G as Gateway>::Runtime as AsyncRuntime>::Instant;
+
+struct Feed<G: Gateway> {
     gateway: G,
     place: Place,
     /// What was applied when the records were last looked at.
@@ -122,7 +125,7 @@ struct Feed<G> {
     /// `None` takes all payments, and the batches.
     watched: Option<BTreeSet<PaymentId>>,
     events: mpsc::Sender<v1::PaymentEvent>,
-    quiet_since: Instant,
+    quiet_since: Now<G>,
 }
 
 impl<G: Gateway> Feed<G> {
@@ -132,7 +135,7 @@ impl<G: Gateway> Feed<G> {
             match self.tell_new().await {
                 Ok(Ok(Told::All)) => {}
                 Ok(Ok(Told::MaybeNotAll)) => {
-                    sleep(LOOK_AGAIN_AFTER).await;
+                    G::Runtime::sleep(LOOK_AGAIN_AFTER).await;
                     match self.tell_new().await {
                         Ok(Ok(_)) => {}
                         Ok(Err(Gone)) => return ApiError::stopping(),
@@ -146,7 +149,7 @@ impl<G: Gateway> Feed<G> {
             let sent = tokio::select! {
                 biased;
                 () = self.gateway.applied_past(self.looked) => Ok(()),
-                () = sleep_until(progress_at) => {
+                () = G::Runtime::sleep_until(progress_at) => {
                     self.send(0, Event::Progress(v1::Progress {})).await
                 }
             };
@@ -164,7 +167,7 @@ impl<G: Gateway> Feed<G> {
             self.looked = view.applied_index();
             let last = Index(self.place.index.0.saturating_sub(1));
             let look = move |view: &View<G::Disk>| view.records_after(last, RECORDS_MAX);
-            let records = reads::scan(view, look).await?;
+            let records = reads::scan::<G, _>(view, look).await?;
             let full = records.len() == RECORDS_MAX;
             for (index, record) in records {
                 if let Err(Gone) = self.tell(index, record).await? {
@@ -216,7 +219,7 @@ impl<G: Gateway> Feed<G> {
             event: Some(event),
         };
         self.events.send(message).await.map_err(|_| Gone)?;
-        self.quiet_since = Instant::now();
+        self.quiet_since = Now::<G>::now();
         Ok(())
     }
 

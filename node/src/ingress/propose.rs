@@ -256,6 +256,10 @@ where
         let Some((node_id, info)) = leader.clone().filter(|_| origin == Origin::Caller) else {
             return Err(Failure::NoLeader { hint: hint() });
         };
+        // What it does not get, it surely does not propose: the next leader takes it at once.
+        if self.heart.suspects(node_id) {
+            return Err(Failure::NoLeader { hint: None });
+        }
         let request = peer::ForwardRequest {
             commands: group
                 .iter()

@@ -1,7 +1,7 @@
 //! Acts on the failure detector: a voter that suspects its leader stands for election early, when it is its turn; a leader that hears a silent peer again ends the pause before it replicates to it.
 //!
-//! A suspicion decides nothing: the pre-vote still asks a majority, and each voter answers for itself. Voters call in
-//! turn, so that two do not split the vote. The arithmetic is in `docs/operations/timing.md`.
+//! A suspicion decides nothing: the pre-vote still asks a majority, and each voter answers for itself. Two that call at
+//! once do not split the vote: the one that goes first wins the other's. The arithmetic is in `docs/operations/timing.md`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +16,18 @@ use stellara_raft_store::types::{NodeId, Types, Vote};
 use crate::gate::Gate;
 use crate::ingress::Group;
 use crate::ports::PeerLink;
+use crate::transport::raft::heartbeat::BeatView;
 use crate::transport::raft::{Heart, Memory, withdraw_lease};
 
 /// Looks at the leader no more and no less often than this.
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(5);
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
+/// Looked at so much later than the patience ends: by then it is over.
+const MOMENT: Duration = Duration::from_millis(1);
 /// What a pre-vote and a vote cost beside their two round trips: two syncs, on a busy machine.
 const CALL_COST: Duration = Duration::from_millis(20);
+/// How much later than reckoned the call of a voter before this one may come.
+const TURN_MARGIN: Duration = Duration::from_millis(10);
 /// Calls of one voter in one suspicion; then the election timeout takes over.
 const CALLS_MAX: u32 = 3;
 
@@ -53,7 +58,8 @@ pub(super) async fn watch<R, D, L>(
         memory,
     };
     loop {
-        match R::select2(metrics.changed(), R::sleep(every)).await {
+        let wait = watch.until_next_look();
+        match R::select2(metrics.changed(), R::sleep(wait)).await {
             Select2::First(Ok(())) => {
                 watch.place = Arc::new(place_of(&metrics.borrow_and_update()));
             }
@@ -108,6 +114,15 @@ struct Watch<R: AsyncRuntime + 'static, D: Disk, L> {
 }
 
 impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
+    /// The next look comes in time, and no later than the moment from which the leader is suspected.
+    fn until_next_look(&self) -> Duration {
+        let metrics = self.raft.server_metrics();
+        let leader = metrics.borrow_watched().current_leader;
+        let left = leader.and_then(|leader| self.heart.patience_left(leader));
+        let left = left.filter(|left| !left.is_zero());
+        left.map_or(self.every, |left| (left + MOMENT).min(self.every))
+    }
+
     async fn look(&mut self) {
         let now = self.heart.now();
         let since = now.saturating_sub(self.looked_at);
@@ -122,7 +137,7 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             Some(leader) if place.voters.contains(&place.own) => {
                 self.look_at(leader, &place, now).await;
             }
-            Some(_) | None => self.doubt = None,
+            Some(_) | None => self.trust(),
         }
     }
 
@@ -135,12 +150,13 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             if known.is_some() {
                 tracing::info!(leader, term, "the leader is heard again");
             }
-            self.doubt = None;
+            self.trust();
             return;
         }
         if known.is_none() {
             let patience_ms = u64::try_from(self.heart.patience(leader).as_millis()).unwrap_or(0);
             tracing::warn!(leader, term, patience_ms, "the leader is silent: suspected");
+            self.tell(leader, term);
         }
         let mut doubt = known.unwrap_or(Doubt {
             leader,
@@ -150,10 +166,10 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
         });
         let limit = self.call_limit(leader, place);
         let turns = Turns {
-            first: self.every,
-            // Voters suspect up to two looks apart: a turn must not reach into the next.
-            stagger: limit + self.every * 2,
-            ..Turns::of(leader, place)
+            first: self.first_turn(leader, place),
+            period: limit + self.every * 2,
+            stagger: self.every * 2,
+            rank: rank(leader, place),
         };
         let due = now.saturating_sub(doubt.since) >= turns.due(doubt.calls);
         let may_stand = self.gate.reason().is_none() && self.memory.may_vote().is_ok();
@@ -162,6 +178,19 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             self.call(doubt, place.vote, limit).await;
         }
         self.doubt = Some(doubt);
+    }
+
+    fn trust(&mut self) {
+        self.doubt = None;
+        self.heart.doubt(None);
+    }
+
+    /// Tells the others at once: a voter that knows of a majority that suspects gives its vote with its pre-vote.
+    fn tell(&self, leader: NodeId, term: u64) {
+        self.heart.doubt(Some((leader, term)));
+        let metrics = self.raft.server_metrics();
+        let view = BeatView::of(&*metrics.borrow_watched());
+        self.heart.beat_once(&view);
     }
 
     async fn call(&self, doubt: Doubt, vote: Vote, limit: Duration) {
@@ -177,12 +206,28 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
             calls,
             "stands for election before the timeout"
         );
-        // Not before its turn: without the lease openraft's own timer is over at once, and two would stand together.
+        // Before anything is waited for: another may be asking for this node's vote at this moment.
+        if !self.heart.take_turn(limit) {
+            return;
+        }
         withdraw_lease(&self.raft, &self.heart, vote).await;
-        self.heart.take_turn(limit);
         if let Err(fatal) = self.raft.trigger().elect(true).await {
             tracing::debug!(%fatal, "raft has ended");
         }
+    }
+
+    /// Two callers cannot split the vote of three voters. Among more they can: there, a voter waits for the call of those
+    /// before it, who suspect at most one way later than it does and are one way off.
+    fn first_turn(&self, leader: NodeId, place: &Place) -> Duration {
+        if place.voters.len() <= 3 {
+            return Duration::ZERO;
+        }
+        let before = place.voters.iter().filter(|id| **id < place.own);
+        let others = before.filter(|id| **id != leader);
+        let farthest = others
+            .filter_map(|node_id| self.heart.pulse(*node_id)?.round_trip)
+            .max();
+        farthest.map_or(Duration::ZERO, |round_trip| round_trip + TURN_MARGIN)
     }
 
     /// For how long a call may be under way: a pre-vote and a vote, with the farthest voter.
@@ -219,38 +264,34 @@ impl<R: AsyncRuntime + 'static, D: Disk, L: PeerLink> Watch<R, D, L> {
     }
 }
 
-/// Whose turn it is to call for an election, after the suspicion began.
+/// When a voter calls for an election, after its suspicion began, and again when that led to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turns {
-    /// Before the first turn: the others suspect by then, too.
+    /// Before the first call.
     first: Duration,
-    /// From turn to turn.
+    /// From call to call: the one before is surely over.
+    period: Duration,
+    /// From voter to voter, when they call again.
     stagger: Duration,
     /// This voter's place among those that may call.
     rank: u32,
-    /// How many may call.
-    callers: u32,
 }
 
 impl Turns {
-    /// The voters but the leader, in the order of their numbers.
-    fn of(leader: NodeId, place: &Place) -> Self {
-        let callers = place.voters.iter().filter(|id| **id != leader);
-        let before = callers.clone().filter(|id| **id < place.own).count();
-        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        Self {
-            first: Duration::ZERO,
-            stagger: Duration::ZERO,
-            rank: count(before),
-            callers: count(callers.count()),
-        }
-    }
-
     /// When this voter's next call is due after `calls` of them.
     fn due(&self, calls: u32) -> Duration {
-        let turn = self.callers.saturating_mul(calls).saturating_add(self.rank);
-        self.first + self.stagger.saturating_mul(turn)
+        if calls == 0 {
+            return self.first;
+        }
+        self.first + self.period.saturating_mul(calls) + self.stagger.saturating_mul(self.rank)
     }
+}
+
+/// A voter's place among the voters but the leader, in the order of their numbers.
+fn rank(leader: NodeId, place: &Place) -> u32 {
+    let callers = place.voters.iter().filter(|id| **id != leader);
+    let before = callers.filter(|id| **id < place.own).count();
+    u32::try_from(before).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -274,9 +315,10 @@ mod tests {
         let mut seen = Vec::new();
         for own in voters.iter().filter(|id| **id != leader) {
             let turns = Turns {
-                first: Duration::from_millis(8),
+                first: Duration::ZERO,
+                period: Duration::from_millis(100),
                 stagger: Duration::from_millis(30),
-                ..Turns::of(leader, &place(*own, voters))
+                rank: rank(leader, &place(*own, voters)),
             };
             seen.extend((0..CALLS_MAX).map(|calls| (turns.due(calls).as_millis(), *own)));
         }
@@ -285,12 +327,8 @@ mod tests {
     }
 
     #[test]
-    fn voters_call_in_turn_and_never_two_at_once() {
-        let expected = [(8, 1), (38, 3), (68, 1), (98, 3), (128, 1), (158, 3)];
+    fn voters_call_at_once_and_then_apart() {
+        let expected = [(0, 1), (0, 3), (100, 1), (130, 3), (200, 1), (230, 3)];
         assert_eq!(turns(&[1, 2, 3], 2), expected);
-        let five = turns(&[1, 2, 3, 4, 5], 1);
-        let gaps = five.windows(2).map(|pair| pair[1].0 - pair[0].0);
-        assert!(gaps.clone().all(|gap| gap == 30), "{five:?}");
-        assert_eq!(five.len(), 12);
     }
 }

@@ -75,6 +75,8 @@ pub struct PeerPulse {
     pub term: u64,
     /// Whether its last beat said that it leads.
     pub leads: Leads,
+    /// The leader of `term` that its last beat said it suspects.
+    pub suspects: Option<NodeId>,
     /// The smoothed round trip (RFC 6298: weight 1/8), once measured.
     pub round_trip: Option<Duration>,
     /// The smoothed deviation of the round trip (RFC 6298: weight 1/4).
@@ -114,6 +116,18 @@ impl Detector {
 
     /// A peer's beat arrived.
     pub fn beat(&mut self, from: NodeId, term: u64, leads: Leads, now: Elapsed) {
+        self.beat_with(from, term, leads, None, now);
+    }
+
+    /// A peer's beat arrived, that says whether the peer suspects the leader of `term`.
+    pub fn beat_with(
+        &mut self,
+        from: NodeId,
+        term: u64,
+        leads: Leads,
+        suspects: Option<NodeId>,
+        now: Elapsed,
+    ) {
         self.latest_term = self.latest_term.max(term);
         // A leader of an earlier term was deposed, and may not know it yet.
         if leads == Leads::Yes && term == self.latest_term {
@@ -125,6 +139,7 @@ impl Detector {
         if term >= pulse.term {
             pulse.term = term;
             pulse.leads = leads;
+            pulse.suspects = suspects;
             if leads == Leads::Yes {
                 pulse.led_at = pulse.led_at.max(Some(now));
             }
@@ -197,6 +212,23 @@ impl Detector {
             .is_some_and(|led_at| now.saturating_sub(led_at) > self.patience(leader))
     }
 
+    /// How much longer `leader` may be silent before it is suspected; `None` when it never was heard leading.
+    #[must_use]
+    pub fn patience_left(&self, leader: NodeId, now: Elapsed) -> Option<Duration> {
+        let led_at = self.peers.get(&leader)?.led_at?;
+        let silence = now.saturating_sub(led_at);
+        Some(self.patience(leader).saturating_sub(silence))
+    }
+
+    /// Whether `peer` said of late that it suspects `leader` in `term`.
+    #[must_use]
+    pub fn told_suspicion(&self, peer: NodeId, leader: NodeId, term: u64, now: Elapsed) -> bool {
+        self.peers.get(&peer).is_some_and(|pulse| {
+            let of_late = now.saturating_sub(pulse.heard_at) <= self.options.lease;
+            of_late && (pulse.term, pulse.suspects) == (term, Some(leader))
+        })
+    }
+
     /// Whether Raft's lease still protects `leader`: an append of it arrived within the lease, and it is not
     /// suspected.
     #[must_use]
@@ -228,6 +260,7 @@ impl Detector {
             appended_at: None,
             term: 0,
             leads: Leads::No,
+            suspects: None,
             round_trip: None,
             round_trip_deviation: Duration::ZERO,
         })

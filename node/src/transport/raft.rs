@@ -14,8 +14,10 @@ use openraft_rt::AsyncRuntime;
 use stellara_raft_store::engine::Disk;
 use stellara_raft_store::types::{NodeId, NodeInfo, Types};
 
+use self::ballots::Ballots;
 use crate::ports::peer_link::{Peer, PeerLink};
 
+mod ballots;
 pub mod convert;
 pub mod heartbeat;
 pub(in crate::transport) mod kind;
@@ -112,17 +114,18 @@ impl SnapshotBoard {
 
 /// Makes openraft's clients to other nodes.
 #[derive(Debug)]
-pub struct RaftFactory<R, L, D> {
+pub struct RaftFactory<R: AsyncRuntime + 'static, L, D> {
     node_id: NodeId,
     link: L,
     disk: D,
     options: RaftLinkOptions,
     memory: Memory,
     board: SnapshotBoard,
+    ballots: Ballots<R>,
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R, L: Clone, D: Clone> Clone for RaftFactory<R, L, D> {
+impl<R: AsyncRuntime + 'static, L: Clone, D: Clone> Clone for RaftFactory<R, L, D> {
     fn clone(&self) -> Self {
         Self {
             node_id: self.node_id,
@@ -131,6 +134,7 @@ impl<R, L: Clone, D: Clone> Clone for RaftFactory<R, L, D> {
             options: self.options,
             memory: self.memory.clone(),
             board: self.board.clone(),
+            ballots: self.ballots.clone(),
             runtime: PhantomData,
         }
     }
@@ -146,6 +150,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftFactory<R, L, D> {
             options,
             memory: Memory::whole(),
             board: SnapshotBoard::default(),
+            ballots: Ballots::default(),
             runtime: PhantomData,
         }
     }

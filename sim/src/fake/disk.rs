@@ -11,6 +11,7 @@ use stellara_raft_store::engine::memory::SyncDelay;
 use tokio::sync::Notify;
 
 use crate::runtime::{NodeTag, RandomStream, sleep, stream};
+use crate::timeline::recorder;
 
 /// Syncs that take between two times, both included, unless they are slowed or stalled. Clones are the same pace.
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ pub struct DiskPace {
 
 #[derive(Debug)]
 struct Shared {
+    node: NodeTag,
     state: Mutex<State>,
     resumed: Notify,
 }
@@ -52,6 +54,7 @@ impl DiskPace {
         };
         Self {
             shared: Arc::new(Shared {
+                node,
                 state: Mutex::new(state),
                 resumed: Notify::new(),
             }),
@@ -117,11 +120,13 @@ impl SyncDelay for DiskPace {
     fn delay(&self) -> BoxFuture<'static, ()> {
         let span = self.shared.draw();
         let shared = Arc::clone(&self.shared);
+        let note = recorder::sync_begins(self.shared.node.0);
         Box::pin(async move {
             sleep(span).await;
             while shared.is_stalled() {
                 shared.resumed.notified().await;
             }
+            recorder::sync_ends(note);
         })
     }
 }

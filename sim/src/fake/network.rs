@@ -17,6 +17,8 @@ use stellara_raft_store::types::NodeId;
 use crate::runtime::{
     EventKind, NodeTag, SimRuntime, event_bytes, is_killed, now, sleep, spawn_on,
 };
+use crate::timeline::picture::{Leg, MessageKind};
+use crate::timeline::recorder::{self, Note};
 
 mod ailment;
 mod options;
@@ -308,8 +310,11 @@ impl PeerLink for SimLink {
             }
         }
         let spans = self.state.datagram(way, payload.len());
+        let due = spans[0].or(spans[1]).map(|span| now() + span);
+        let kind = (MessageKind::Heartbeat, Leg::There);
+        let note = recorder::sent((way.from, way.to), kind, payload.len(), due);
         for span in spans.into_iter().flatten() {
-            self.deliver(way, now() + span, payload.clone());
+            self.deliver(way, now() + span, (payload.clone(), note));
         }
         Ok(())
     }
@@ -324,7 +329,7 @@ impl PeerLink for SimLink {
 }
 
 impl SimLink {
-    fn deliver(&self, way: Way, at: crate::runtime::SimTime, payload: Bytes) {
+    fn deliver(&self, way: Way, at: crate::runtime::SimTime, (payload, note): (Bytes, Note)) {
         let state = Arc::clone(&self.state);
         // On the receiver's node: a crash loses what its sockets hold.
         drop(spawn_on(NodeTag(way.to), async move {
@@ -338,6 +343,7 @@ impl SimLink {
             }
             let served = state.service(way.to).zip(state.identity(way.from));
             if let Some((service, identity)) = served {
+                recorder::heard(note);
                 event_bytes(DATAGRAM, way.code(), &payload);
                 service.datagram(identity, payload);
             }

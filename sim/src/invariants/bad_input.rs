@@ -40,7 +40,7 @@ impl Invariant for BadInput {
                 Answer::Refused(_) | Answer::NotDone(_) | Answer::Unknown => {}
                 Answer::Accepted { .. } | Answer::Cancelled | Answer::Seen(_) => {
                     let detail = format!("it answers {answer:?} to {bad:?}");
-                    return Err(Breach::by(call.node_id, detail));
+                    return Err(Breach::by_answer(call, detail));
                 }
             }
         }

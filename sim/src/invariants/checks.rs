@@ -15,6 +15,7 @@ use super::{Ending, Explained, Facts, Invariant, Record, Running, Seen, Sight, V
 use crate::fake::ledger::SimLedger;
 use crate::history::History;
 use crate::runtime::{Moment, SimRuntime, SimTime, TaskPanic, now, on_moment};
+use crate::timeline::recorder;
 use crate::world::{Ears, Roster, Shelf, World};
 
 /// Records read at a time.
@@ -277,6 +278,7 @@ impl Watcher {
             *runs += 1;
             let view = node.view();
             let vitals = feed.take();
+            recorder::vitals(node_id, &vitals);
             let read = records.get(&node_id).copied().unwrap_or_default();
             let eye = Eye {
                 record: read.min(view.applied_index()),
@@ -346,6 +348,7 @@ impl Watcher {
         if vitals.membership_at != running.vitals.membership_at {
             running.voters = eye.feed.voters();
         }
+        recorder::vitals(node_id, &vitals);
         running.vitals = vitals;
         running.records.clear();
         running.records_after = eye.record;

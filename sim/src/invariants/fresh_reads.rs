@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use stellara_machine::decision::Stage;
-use stellara_machine::ids::PaymentId;
+use stellara_machine::ids::{Index, PaymentId};
 
 use super::durability::entry_of;
 use super::{Breach, Invariant, Sight};
@@ -38,13 +38,15 @@ impl FreshReads {
 
     fn check(&mut self, call: &Call, payment: PaymentId, seen: &Seen) -> Result<(), Breach> {
         self.compared += 1;
-        let (applied, known) = (seen.applied.0, self.known_at(call.asked_at.order));
+        let known = self.known_at(call.asked_at.order);
         let asked_at = call.asked_at.at;
-        if applied < known {
+        if let Some(Index(applied)) = seen.applied
+            && applied < known
+        {
             let detail = format!(
                 "a read asked at {asked_at} sees entry {applied}, entry {known} was known before"
             );
-            return Err(Breach::by(call.node_id, detail));
+            return Err(Breach::by_answer(call, detail));
         }
         let cancelled = self.cancelled.get(&payment);
         let told = cancelled.is_some_and(|order| *order < call.asked_at.order);
@@ -54,7 +56,7 @@ impl FreshReads {
                 payment.0,
                 seen.stage()
             );
-            return Err(Breach::by(call.node_id, detail));
+            return Err(Breach::by_answer(call, detail));
         }
         Ok(())
     }
@@ -81,7 +83,9 @@ impl Invariant for FreshReads {
                     } = call.asked
                     {
                         self.check(call, payment, seen)?;
-                        self.learn(stamp, seen.applied.0);
+                        if let Some(Index(applied)) = seen.applied {
+                            self.learn(stamp, applied);
+                        }
                     }
                 }
                 Answer::Refused(_) | Answer::NotDone(_) | Answer::Unknown => {}
@@ -102,14 +106,13 @@ mod tests {
     use super::super::Ending;
     use super::super::stage::{Stage, check};
     use super::*;
-    use stellara_machine::ids::Index;
 
     fn read(stage: &mut Stage, applied: u64) {
         let (_, payment) = stage.first();
         let fresh = Fresh::Linearizable;
         let seen = stage.running(1).view.payment(payment).unwrap();
         let seen = Seen {
-            applied: Index(applied),
+            applied: Some(Index(applied)),
             payment: seen,
         };
         stage.call(1, Asked::Read { payment, fresh }, Answer::Seen(seen));

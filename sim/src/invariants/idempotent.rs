@@ -37,7 +37,7 @@ pub(super) fn expired(sight: &Sight<'_>, payment: PaymentId) -> bool {
 }
 
 fn told(call: &Call, key: &IdempotencyKey, detail: &str) -> Breach {
-    Breach::by(call.node_id, format!("key {:?}: {detail}", key.0))
+    Breach::by_answer(call, format!("key {:?}: {detail}", key.0))
 }
 
 impl Idempotent {

@@ -59,7 +59,7 @@ mod tests {
             let (_, payment) = stage.first();
             let fresh = Fresh::Linearizable;
             let seen = Seen {
-                applied: Index(1),
+                applied: Some(Index(1)),
                 payment: None,
             };
             stage.call(2, Asked::Read { payment, fresh }, Answer::Seen(seen));

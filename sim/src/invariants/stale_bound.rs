@@ -78,6 +78,8 @@ impl Invariant for StaleBound {
             } = call.asked
                 && max_ms > 0
                 && matches!(answer, Answer::Seen(_))
+                // Which node answered the SDK is not known.
+                && !call.by_sdk()
             {
                 // Who led when last seen, and still runs so, leads now.
                 let running = sight.nodes.get(&call.node_id);
@@ -111,7 +113,7 @@ mod tests {
         let (_, payment) = stage.first();
         let fresh = Fresh::Stale { max_ms };
         let seen = Seen {
-            applied: Index(1),
+            applied: Some(Index(1)),
             payment: None,
         };
         stage.call(node_id, Asked::Read { payment, fresh }, Answer::Seen(seen));

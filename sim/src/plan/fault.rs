@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::target::Target;
 
 mod targets;
+mod words;
 
 /// What a loss of power does with writes that were not synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

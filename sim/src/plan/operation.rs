@@ -85,6 +85,38 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// The number of the payment that it is about; a bad request is about none.
+    #[must_use]
+    pub const fn payment(&self) -> Option<u32> {
+        match self {
+            Self::Submit { payment, .. }
+            | Self::Again { payment }
+            | Self::Conflict { payment }
+            | Self::Cancel { payment }
+            | Self::Read { payment, .. } => Some(*payment),
+            Self::Bad { .. } => None,
+        }
+    }
+}
+
+/// By which door a client comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Through {
+    /// It speaks with a node in process.
+    #[default]
+    Gateway,
+    /// By the shipped client, over the nodes' public API.
+    Sdk,
+}
+
+impl Through {
+    const fn is_default(&self) -> bool {
+        matches!(self, Self::Gateway)
+    }
+}
+
 /// An operation and its moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationAt {
@@ -92,6 +124,9 @@ pub struct OperationAt {
     pub at_ms: u64,
     /// Which client, by number: its home is the region at that place, in turn.
     pub client: u8,
+    /// By which door.
+    #[serde(default, skip_serializing_if = "Through::is_default")]
+    pub through: Through,
     /// What it does.
     #[serde(flatten)]
     pub operation: Operation,

@@ -1,8 +1,9 @@
-//! The clients of a run: each operation of the plan at its moment, through the client's own node or the next that runs.
+//! The clients of a run: each operation of the plan at its moment, through the client's own node or the next that runs,
+//! or by the SDK, which chooses for itself.
 //!
 //! A submission is asked until it is answered, always with the same key; everything else is asked once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,13 +13,13 @@ use stellara_machine::ids::{
     AccountId, Asset, Destination, DeveloperId, IdempotencyKey, PaymentId,
 };
 use stellara_machine::units::{Lane, Stroops};
+use stellara_raft_store::types::NodeId;
 
-use crate::history::{Answer, Asked, History};
+use crate::history::{ANY_NODE, Answer, Asked, History};
 use crate::plan::Plan;
-use crate::plan::operation::{LaneName, Mistake, Operation};
+use crate::plan::operation::{LaneName, Mistake, Operation, OperationAt, Through};
 use crate::runtime::{EventKind, NodeTag, SimTime, event, sleep, sleep_until, spawn_on};
-use crate::world::client::ask;
-use crate::world::{Roster, World};
+use crate::world::{Roster, SdkClient, World, client, sdk};
 
 /// Waits between a caller's calls that brought no answer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -38,17 +39,29 @@ pub(super) struct Callers {
 #[derive(Clone)]
 struct Caller {
     client: u8,
-    roster: Roster,
+    door: Door,
     history: History,
     accepted: Accepted,
     bodies: Arc<Bodies>,
+}
+
+/// How a caller reaches the cluster.
+#[derive(Clone)]
+enum Door {
+    Gateway(Roster),
+    Sdk(SdkClient),
 }
 
 /// What the payments of a plan say.
 struct Bodies {
     destinations: Vec<AccountId>,
     submits: BTreeMap<u32, (LaneName, u8)>,
+    /// Payments about which somebody calls by the SDK.
+    public: BTreeSet<u32>,
 }
+
+/// Whom the public API takes its callers for.
+const OPERATOR: DeveloperId = DeveloperId(0);
 
 const fn lane(name: LaneName) -> Lane {
     match name {
@@ -73,9 +86,14 @@ impl Bodies {
             | Operation::Read { .. }
             | Operation::Bad { .. } => None,
         });
+        let public = plan.operations.iter().filter_map(|at| match at.through {
+            Through::Gateway => None,
+            Through::Sdk => at.operation.payment(),
+        });
         Self {
             destinations: world.funds().destinations().to_vec(),
             submits: submits.collect(),
+            public: public.collect(),
         }
     }
 
@@ -88,7 +106,7 @@ impl Bodies {
             .unwrap_or((LaneName::High, 0));
         let at = usize::from(destination) % self.destinations.len();
         SubmitPayment {
-            developer: developer(payment),
+            developer: self.developer(payment),
             key: IdempotencyKey(format!("payment-{payment}")),
             body: PaymentBody {
                 treasury: None,
@@ -112,8 +130,17 @@ impl Bodies {
         self.request(payment, 900_000_000 + i64::from(payment))
     }
 
+    /// A key belongs to who asks: by whichever door a payment is called about, it is the same payment.
+    fn developer(&self, payment: u32) -> DeveloperId {
+        match self.public.contains(&payment) {
+            true => OPERATOR,
+            false => DeveloperId(1 + u64::from(payment % 3)),
+        }
+    }
+
     fn bad(&self, mistake: Mistake) -> SubmitPayment {
         let mut request = self.request(0, 5_000_000_000);
+        request.developer = OPERATOR;
         request.key = IdempotencyKey(format!("bad-{mistake:?}"));
         match mistake {
             Mistake::ZeroAmount => request.body.amount = Stroops(0),
@@ -125,8 +152,24 @@ impl Bodies {
     }
 }
 
-fn developer(payment: u32) -> DeveloperId {
-    DeveloperId(1 + u64::from(payment % 3))
+/// A client of the SDK for each client that uses it, in the region that is its home.
+fn sdk_clients(world: &World, plan: &Plan) -> BTreeMap<u8, SdkClient> {
+    let regions = &world.options().regions;
+    let by_sdk = |at: &&OperationAt| at.through == Through::Sdk;
+    let numbers: BTreeSet<u8> = plan
+        .operations
+        .iter()
+        .filter(by_sdk)
+        .map(|at| at.client)
+        .collect();
+    numbers
+        .into_iter()
+        .map(|number| {
+            let home = &regions[usize::from(number) % regions.len()];
+            let client = world.sdk_client(home, u64::from(number));
+            (number, client.expect("the world's own addresses are good"))
+        })
+        .collect()
 }
 
 impl Callers {
@@ -135,10 +178,15 @@ impl Callers {
         let accepted = Accepted::default();
         let bodies = Arc::new(Bodies::of(world, plan));
         let open = Arc::new(AtomicUsize::new(plan.operations.len()));
+        let clients = sdk_clients(world, plan);
         for at in &plan.operations {
+            let door = match (at.through, clients.get(&at.client)) {
+                (Through::Sdk, Some(client)) => Door::Sdk(client.clone()),
+                (Through::Sdk | Through::Gateway, _) => Door::Gateway(world.roster().clone()),
+            };
             let caller = Caller {
                 client: at.client,
-                roster: world.roster().clone(),
+                door,
                 history: world.history().clone(),
                 accepted: Arc::clone(&accepted),
                 bodies: Arc::clone(&bodies),
@@ -187,7 +235,7 @@ impl Caller {
             }
             Operation::Cancel { payment: number } => {
                 if let Some(payment) = self.known(number) {
-                    let developer = developer(number);
+                    let developer = self.bodies.developer(number);
                     self.once(number, Asked::Cancel { developer, payment })
                         .await;
                 }
@@ -211,39 +259,50 @@ impl Caller {
         lock(&self.accepted).get(&payment).copied()
     }
 
-    /// Asks the client's nodes in turn, its own first, until there is an answer that asking again would not change.
+    /// Asks until there is an answer that asking again would not change.
     async fn submit(&self, number: u32, request: SubmitPayment) {
         let mut turn = usize::from(self.client);
         loop {
-            let Some(node) = self.roster.nth(turn) else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            let node_id = node.0;
             let asked = Asked::Submit(request.clone());
-            match ask(&self.history, self.client, node, asked).await {
-                Answer::Accepted { payment, .. } => {
-                    event(ACKNOWLEDGED, node_id, payment.0, String::new);
-                    lock(&self.accepted).insert(number, payment);
-                    return;
-                }
-                Answer::Refused(_) => return,
-                Answer::NotDone(_) | Answer::Unknown | Answer::Cancelled | Answer::Seen(_) => {
-                    turn += 1;
-                    sleep(PAUSE).await;
+            if let Some((node_id, answer)) = self.ask(turn, asked).await {
+                match answer {
+                    Answer::Accepted { payment, .. } => {
+                        event(ACKNOWLEDGED, node_id, payment.0, String::new);
+                        lock(&self.accepted).insert(number, payment);
+                        return;
+                    }
+                    Answer::Refused(_) => return,
+                    Answer::NotDone(_) | Answer::Unknown | Answer::Cancelled | Answer::Seen(_) => {
+                        turn += 1;
+                    }
                 }
             }
+            sleep(PAUSE).await;
         }
     }
 
     async fn once(&self, number: u32, asked: Asked) {
-        let Some(node) = self.roster.nth(usize::from(self.client)) else {
-            return;
-        };
-        if let Answer::Accepted { payment, .. } = ask(&self.history, self.client, node, asked).await
+        let answer = self.ask(usize::from(self.client), asked).await;
+        if let Some((_, Answer::Accepted { payment, .. })) = answer
             && number != u32::MAX
         {
             lock(&self.accepted).insert(number, payment);
+        }
+    }
+
+    /// Asks once: of the nodes, the one whose turn it is, unless none runs; or by the SDK.
+    async fn ask(&self, turn: usize, asked: Asked) -> Option<(NodeId, Answer)> {
+        match &self.door {
+            Door::Gateway(roster) => {
+                let node = roster.nth(turn)?;
+                let node_id = node.0;
+                let answer = client::ask(&self.history, self.client, node, asked).await;
+                Some((node_id, answer))
+            }
+            Door::Sdk(by) => {
+                let answer = sdk::ask(&self.history, self.client, by, asked).await;
+                Some((ANY_NODE, answer))
+            }
         }
     }
 }

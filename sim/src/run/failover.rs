@@ -101,6 +101,11 @@ impl Gaps {
         felt.collect()
     }
 
+    /// Leaders lost to faults.
+    pub(super) fn losses(&self) -> u64 {
+        u64::try_from(self.losses.len()).unwrap_or(u64::MAX)
+    }
+
     /// Leaders seen, one a term.
     pub(super) fn elections(&self) -> u64 {
         u64::try_from(self.leaders.len()).unwrap_or(u64::MAX)

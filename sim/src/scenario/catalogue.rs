@@ -38,6 +38,7 @@ pub const fn catalogue() -> &'static [Entry] {
         "failover-three"
         "fsync-stalls"
         "gray-disk"
+        "idle-leader"
         "ledger-storm"
         "majority-lost"
         "misdirected-writes"

@@ -1,7 +1,7 @@
 //! From a scenario and a seed to a plan. Each part has a stream of its own: another fault changes no operation.
 
 use crate::plan::fault::Fault;
-use crate::plan::operation::{Fresh, LaneName, Mistake, Operation, OperationAt};
+use crate::plan::operation::{Fresh, LaneName, Mistake, Operation, OperationAt, Through};
 use crate::plan::target::Target;
 use crate::plan::{FaultAt, Plan};
 use crate::runtime::RandomStream;
@@ -172,11 +172,13 @@ impl Scenario {
             max_ms: draws.below(3) * 1_000,
         });
         let clients = u64::from(workload.clients);
+        let mut doors = RandomStream::derive(&[seed, DOORS]);
         all.into_iter()
             .filter(|(at_ms, _)| *at_ms < self.for_ms)
             .map(|(at_ms, operation)| OperationAt {
                 at_ms,
                 client: u8::try_from(draws.below(clients)).unwrap_or(0),
+                through: through(&operation, workload.sdk_permille, &mut doors),
                 operation,
             })
             .collect()
@@ -186,6 +188,23 @@ impl Scenario {
 const FAULTS: u64 = 0x6661_756c_7473;
 const SWIZZLES: u64 = 0x7377_697a_7a6c;
 const OPERATIONS: u64 = 0x6f70_7321;
+const DOORS: u64 = 0x646f_6f72_7321;
+
+/// Draws for every operation, so that each keeps its door when another has none to choose.
+fn through(operation: &Operation, sdk_permille: u32, draws: &mut RandomStream) -> Through {
+    let sdk = draws.below(1_000) < u64::from(sdk_permille);
+    match (operation, sdk) {
+        // The SDK makes a key up where there is none: it cannot make this mistake.
+        (
+            Operation::Bad {
+                mistake: Mistake::EmptyKey,
+            },
+            _,
+        )
+        | (_, false) => Through::Gateway,
+        (_, true) => Through::Sdk,
+    }
+}
 
 fn draw(span: Span, draws: &mut RandomStream) -> u64 {
     let [from, to] = span.bounds();

@@ -60,7 +60,8 @@ pub enum LoadError {
     },
 }
 
-fn payment(world: &World, nth: u32, draws: &mut RandomStream) -> SubmitPayment {
+/// The payment with this number; no two are alike.
+pub(super) fn payment(world: &World, nth: u32, draws: &mut RandomStream) -> SubmitPayment {
     let destinations = world.funds().destinations();
     let count = u64::try_from(destinations.len()).unwrap_or(1);
     let at = usize::try_from(draws.below(count)).unwrap_or(0);

@@ -15,6 +15,8 @@ use crate::fake::disk::DiskPace;
 use crate::runtime::{
     EventKind, JoinError, NodeTag, event, kill_node, pause_node, resume_node, spawn_on,
 };
+use crate::timeline::picture::Life;
+use crate::timeline::recorder;
 
 const CRASHED: EventKind = EventKind::new("node-crash");
 const STOPPING: EventKind = EventKind::new("node-stop");
@@ -82,6 +84,7 @@ impl World {
 
     fn end_process(&mut self, node_id: NodeId, unsynced: Unsynced) {
         event(CRASHED, node_id, 0, || format!("{unsynced:?}"));
+        recorder::life(node_id, Life::Ended);
         let node = self.roster.remove(node_id);
         kill_node(NodeTag(node_id));
         self.wires.silence(node_id);
@@ -102,6 +105,7 @@ impl World {
     pub fn wipe(&mut self, node_id: NodeId) {
         self.crash(node_id);
         event(WIPED, node_id, 0, String::new);
+        recorder::life(node_id, Life::Wiped);
         let Some(pace) = self.seats.get(&node_id).map(|seat| seat.pace.clone()) else {
             return;
         };
@@ -126,6 +130,7 @@ impl World {
             return;
         };
         event(STOPPING, node_id, 0, String::new);
+        recorder::life(node_id, Life::Stopping);
         let wires = self.wires.clone();
         let stopping = spawn_on(NodeTag(node_id), async move {
             node.drain(DRAIN_WITHIN).await;
@@ -155,6 +160,13 @@ impl World {
         self.let_move(node_id, Ticket(0));
     }
 
+    /// Whether the process is kept from being scheduled.
+    #[must_use]
+    pub fn is_paused(&self, node_id: NodeId) -> bool {
+        let seat = self.seats.get(&node_id);
+        seat.is_some_and(|seat| !seat.paused.is_empty())
+    }
+
     pub(super) fn hold_still(&mut self, node_id: NodeId, ticket: Ticket) {
         let Some(seat) = self.seats.get_mut(&node_id) else {
             return;
@@ -163,6 +175,7 @@ impl World {
         seat.paused.insert(ticket);
         if moved {
             event(PAUSED, node_id, 0, String::new);
+            recorder::life(node_id, Life::Paused);
             pause_node(NodeTag(node_id));
             self.network.freeze(node_id);
         }
@@ -174,6 +187,7 @@ impl World {
         };
         if seat.paused.remove(&ticket) && seat.paused.is_empty() {
             event(RESUMED, node_id, 0, String::new);
+            recorder::life(node_id, Life::Resumed);
             self.network.thaw(node_id);
             resume_node(NodeTag(node_id));
         }

@@ -1,5 +1,6 @@
 //! A cluster of one node without Raft: the real machine and the real rows over a disk in memory.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use futures_util::stream;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use crate::gateway::{
     ClusterView, Failure, Freshness, Gateway, MemberView, Rejected, Role, Suffrage,
 };
+use crate::ports::on_kept_threads;
 
 /// The treasury that every fake cluster knows.
 pub const TREASURY: AccountId = AccountId([7; 32]);
@@ -170,7 +172,16 @@ impl Fake {
 }
 
 impl Gateway for Fake {
+    type Runtime = TokioRuntime;
     type Disk = MemoryDisk;
+
+    async fn blocking<T, F>(work: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        on_kept_threads(work).await
+    }
 
     async fn propose(&self, commands: Vec<Command>) -> Vec<Result<Reply, Failure>> {
         self.proposals.send_modify(|count| *count += 1);

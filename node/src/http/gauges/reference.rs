@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt as _;
+use openraft_rt_tokio::TokioRuntime;
 use stellara_proto::v1::Totals;
 use stellara_raft_store::types::NodeInfo;
 
@@ -17,7 +18,7 @@ fn counted() -> String {
     let recorder = ops::recorder().unwrap().build_recorder();
     metrics::with_local_recorder(&recorder, || {
         meter::describe();
-        let call = meter::call("GetPayment", async { Ok(()) });
+        let call = meter::call::<TokioRuntime, _>("GetPayment", async { Ok(()) });
         assert!(call.now_or_never().is_some(), "nothing to wait for");
         meter::too_large();
         meter::payments(1, 1);

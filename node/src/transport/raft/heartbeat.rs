@@ -1,15 +1,18 @@
 //! Heartbeats as datagrams: the leader beats often, the others seldom; each beat is answered, which measures the
 //! round trip. Lost beats are not repeated: the next one says more.
 
+use std::cmp::Ordering;
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::ServerState;
+use openraft::metrics::RaftServerMetrics;
 use openraft_rt::{AsyncRuntime, Instant};
 use prost::Message;
 use stellara_proto::v1::peer as wire;
-use stellara_raft_store::types::NodeId;
+use stellara_raft_store::types::{NodeId, Types};
 
 use crate::ports::peer_link::{Peer, PeerLink};
 use crate::transport::detector::{Detector, DetectorOptions, Leads, PeerPulse};
@@ -28,6 +31,50 @@ pub struct BeatView {
     pub peers: Vec<Peer>,
 }
 
+/// What this node does about the next leader: it calls for itself, or has promised its vote.
+#[derive(Clone, Copy, Debug, Default)]
+struct Campaign {
+    turn_until: Option<Duration>,
+    promise: Option<(NodeId, Duration)>,
+}
+
+impl Campaign {
+    fn calls(&self, now: Duration) -> bool {
+        self.turn_until.is_some_and(|until| now < until)
+    }
+
+    fn promised(&self, now: Duration) -> Option<NodeId> {
+        let held = self.promise.filter(|(_, until)| now < *until);
+        held.map(|(to, _)| to)
+    }
+}
+
+impl BeatView {
+    /// What a node's metrics let its beats say.
+    #[must_use]
+    pub fn of<R: AsyncRuntime + 'static>(metrics: &RaftServerMetrics<Types<R>>) -> Self {
+        let leads = if metrics.state == ServerState::Leader {
+            Leads::Yes
+        } else {
+            Leads::No
+        };
+        let others = metrics
+            .membership_config
+            .nodes()
+            .filter(|(node_id, _)| **node_id != metrics.id);
+        Self {
+            term: metrics.vote.leader_id.term,
+            leads,
+            peers: others
+                .map(|(node_id, info)| Peer {
+                    node_id: *node_id,
+                    info: info.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
 /// This node's heartbeats and what it heard of others'.
 #[derive(Debug)]
 pub struct Heart<R: AsyncRuntime + 'static, L> {
@@ -37,7 +84,9 @@ pub struct Heart<R: AsyncRuntime + 'static, L> {
     options: DetectorOptions,
     detector: Mutex<Detector>,
     withdrawn: Mutex<Option<(NodeId, u64)>>,
-    turn_until: Mutex<Option<Duration>>,
+    campaign: Mutex<Campaign>,
+    /// The leader that this node suspects, and its term.
+    doubt: Mutex<Option<(NodeId, u64)>>,
 }
 
 impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
@@ -50,7 +99,8 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             options,
             detector: Mutex::new(Detector::new(options)),
             withdrawn: Mutex::new(None),
-            turn_until: Mutex::new(None),
+            campaign: Mutex::default(),
+            doubt: Mutex::new(None),
         }
     }
 
@@ -70,21 +120,77 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
         self.with_detector(|detector| detector.patience(leader))
     }
 
+    /// How much longer the leader may be silent; `None` when it never was heard leading.
+    pub fn patience_left(&self, leader: NodeId) -> Option<Duration> {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.patience_left(leader, now))
+    }
+
+    /// What this node's beats say of its leader from now on: the leader and the term of a suspicion, or none.
+    pub fn doubt(&self, doubt: Option<(NodeId, u64)>) {
+        *self.doubt.lock().expect("no holder panics") = doubt;
+    }
+
+    fn doubted(&self) -> Option<(NodeId, u64)> {
+        *self.doubt.lock().expect("no holder panics")
+    }
+
+    /// Whether `peer` said of late that it suspects `leader` in `term`.
+    pub fn told_suspicion(&self, peer: NodeId, leader: NodeId, term: u64) -> bool {
+        let now = self.started.elapsed();
+        self.with_detector(|detector| detector.told_suspicion(peer, leader, term, now))
+    }
+
+    /// This node is about to give `asker` its vote before it is asked for: for as long as a leader's lease, no other is
+    /// encouraged to stand, nor stands this node. False when another was promised it, or when this node's own call is
+    /// under way and the asker, by its `order`, does not go first.
+    pub fn promise(&self, asker: NodeId, order: Ordering) -> bool {
+        let now = self.started.elapsed();
+        let mut campaign = self.campaign();
+        let taken = campaign.promised(now).is_some_and(|to| to != asker);
+        if taken || (campaign.calls(now) && order == Ordering::Less) {
+            return false;
+        }
+        campaign.promise = Some((asker, now + self.options.lease));
+        true
+    }
+
+    /// The vote was not given after all.
+    pub fn release(&self, asker: NodeId) {
+        let mut campaign = self.campaign();
+        campaign.promise = campaign.promise.filter(|(to, _)| *to != asker);
+    }
+
+    /// Whether another than `asker` was given such a promise, and it holds.
+    pub fn promised_to_other(&self, asker: NodeId) -> bool {
+        let promised = self.campaign().promised(self.started.elapsed());
+        promised.is_some_and(|to| to != asker)
+    }
+
     /// This node has withdrawn the lease that it gave to `leader` for `term`.
     pub fn withdraw(&self, leader: NodeId, term: u64) {
         *self.withdrawn.lock().expect("no holder panics") = Some((leader, term));
     }
 
-    /// This node calls for an election, and grants no other a pre-vote for as long as its own may take.
-    pub fn take_turn(&self, limit: Duration) {
-        let until = self.started.elapsed() + limit;
-        *self.turn_until.lock().expect("no holder panics") = Some(until);
+    /// This node calls for an election, and grants no other a pre-vote for as long as its own may take. False when its
+    /// vote is promised.
+    pub fn take_turn(&self, limit: Duration) -> bool {
+        let now = self.started.elapsed();
+        let mut campaign = self.campaign();
+        if campaign.promised(now).is_some() {
+            return false;
+        }
+        campaign.turn_until = Some(now + limit);
+        true
     }
 
     /// Whether this node's call is under way.
     pub fn has_turn(&self) -> bool {
-        let until = *self.turn_until.lock().expect("no holder panics");
-        until.is_some_and(|until| self.started.elapsed() < until)
+        self.campaign().calls(self.started.elapsed())
+    }
+
+    fn campaign(&self) -> MutexGuard<'_, Campaign> {
+        self.campaign.lock().expect("no holder panics")
     }
 
     /// Whether this node has withdrawn the lease of `leader` for `term`, and yet hears it lead as if nothing had been:
@@ -129,7 +235,8 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             let mut count = 0_u32;
             loop {
                 let view = view();
-                if view.leads == Leads::Yes || count.is_multiple_of(FOLLOWER_BEATS_EVERY) {
+                let often = view.leads == Leads::Yes || self.doubted().is_some();
+                if often || count.is_multiple_of(FOLLOWER_BEATS_EVERY) {
                     self.beat_once(&view);
                 }
                 count = count.wrapping_add(1);
@@ -141,12 +248,14 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
 
     /// Sends one beat to each peer.
     pub fn beat_once(&self, view: &BeatView) {
+        let doubted = self.doubted().filter(|(_, term)| *term == view.term);
         let beat = wire::Heartbeat {
             node_id: self.node_id,
             sent_at_ms: self.now_ms(),
             answer: false,
             term: view.term,
             leads: view.leads == Leads::Yes,
+            suspects: doubted.map(|(leader, _)| leader),
         };
         let beat = Bytes::from(beat.encode_to_vec());
         for peer in &view.peers {
@@ -178,12 +287,15 @@ impl<R: AsyncRuntime + 'static, L: PeerLink> Heart<R, L> {
             return;
         }
         let leads = if heard.leads { Leads::Yes } else { Leads::No };
-        self.with_detector(|detector| detector.beat(from, heard.term, leads, now));
+        self.with_detector(|detector| {
+            detector.beat_with(from, heard.term, leads, heard.suspects, now);
+        });
         if let Some(peer) = peer {
             let answer = wire::Heartbeat {
                 node_id: self.node_id,
                 answer: true,
                 leads: false,
+                suspects: None,
                 ..heard
             };
             self.send(peer, answer.encode_to_vec().into());

@@ -3,12 +3,14 @@
 //! openraft refuses every pre-vote within the lease. No read and no write relies on it, so taking it back early costs
 //! at most an election; and openraft cannot give it back within the term, so [`stance`] stands in for it.
 
+use std::cmp::Ordering;
+
 use openraft::Raft;
 use openraft::raft::TransferLeaderRequest;
 use openraft::storage::RaftStateMachine;
 use openraft_rt::AsyncRuntime;
 use stellara_raft_store::snapshot::Snapshot;
-use stellara_raft_store::types::{Types, Vote};
+use stellara_raft_store::types::{NodeId, Types, Vote};
 
 use super::Heart;
 use crate::ports::peer_link::PeerLink;
@@ -24,17 +26,30 @@ pub(super) enum Stance {
     Refuse,
 }
 
+/// Who asks for a pre-vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub(super) node_id: NodeId,
+    /// How it compares with this node, should both stand: greater goes first.
+    pub(super) order: Ordering,
+}
+
 /// How a voter stands to its leader, whom its own `vote` names.
 pub(super) fn stance<R: AsyncRuntime + 'static, L: PeerLink>(
     heart: &Heart<R, L>,
     vote: &Vote,
+    asker: Asker,
 ) -> Stance {
     let (leader, term) = (vote.leader_id.voted_for, vote.leader_id.term);
+    if heart.promised_to_other(asker.node_id) {
+        return Stance::Refuse;
+    }
     if !vote.committed {
         return Stance::Raft;
     }
-    // Two that ask each other at once would each vote for itself: whoever has its turn goes on alone.
-    if heart.has_turn() || heart.hears_again(leader, term) {
+    // Two that ask each other at once would each vote for itself: the one that goes first goes on alone.
+    let goes_first = heart.has_turn() && asker.order == Ordering::Less;
+    if goes_first || heart.hears_again(leader, term) {
         return Stance::Refuse;
     }
     if heart.suspects(leader) {

@@ -1,8 +1,8 @@
 //! openraft's client to one node.
 //!
 //! A failure to reach the node makes openraft back off, inside the requests that it streams: so they are taken before
-//! the link is tried. Nothing here ever answers in the peer's name: a pre-vote that was not answered is an error, never
-//! a grant.
+//! the link is tried. Nothing here ever answers in the peer's name, but with its own words ([`Ballots`]): a pre-vote that
+//! was not answered is an error, never a grant.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -28,6 +28,7 @@ use stellara_raft_store::engine::Disk;
 use stellara_raft_store::snapshot::Snapshot;
 use stellara_raft_store::types::{LogId, NodeId, Types, Vote};
 
+use super::ballots::Ballots;
 use super::convert::{
     ConvertError, VoteRound, append_response_from_wire, transfer_to_wire, vote_request_to_wire,
     vote_response_from_wire,
@@ -42,7 +43,7 @@ use crate::ports::peer_link::{LinkError, Peer, PeerLink, StreamClass};
 
 /// The client to one node.
 #[derive(Debug)]
-pub struct RaftPeer<R, L, D> {
+pub struct RaftPeer<R: AsyncRuntime + 'static, L, D> {
     node_id: NodeId,
     peer: Peer,
     link: L,
@@ -50,6 +51,7 @@ pub struct RaftPeer<R, L, D> {
     options: RaftLinkOptions,
     memory: Memory,
     board: SnapshotBoard,
+    ballots: Ballots<R>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -63,6 +65,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftPeer<R, L, D> {
             options: factory.options,
             memory: factory.memory.clone(),
             board: factory.board.clone(),
+            ballots: factory.ballots.clone(),
             runtime: PhantomData,
         }
     }
@@ -88,12 +91,28 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftPeer<R, L, D> {
         self.memory
             .may_vote()
             .map_err(|reason| RPCError::Unreachable(Unreachable::from_string(reason)))?;
-        let request = CallKind::Vote.encode(&vote_request_to_wire(request, round));
+        let voter = self.peer.node_id;
+        if round == VoteRound::Vote
+            && let Some(given) = self.ballots.vote(voter, request)
+        {
+            return Ok(given);
+        }
+        let question = CallKind::Vote.encode(&vote_request_to_wire(request, round));
         let answer: wire::VoteResponse = self
-            .call(StreamClass::Vote, request, limit)
+            .call(StreamClass::Vote, question, limit)
             .await
             .map_err(|error| self.rpc_error(RPCTypes::Vote, error))?;
-        vote_response_from_wire(answer).map_err(malformed)
+        let voted = round == VoteRound::Vote || answer.voted;
+        let response = vote_response_from_wire(answer).map_err(malformed)?;
+        if voted && response.vote_granted {
+            // A voter that gave its vote stands where it was asked to.
+            let vote = VoteResponse {
+                vote: request.vote,
+                ..response.clone()
+            };
+            self.ballots.given(voter, request, &vote);
+        }
+        Ok(response)
     }
 
     async fn append_part(
@@ -197,6 +216,10 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftNetworkV2<Types<R>>
                 let nothing: AppendStream<'s, R> = Box::pin(stream::empty());
                 return Ok(nothing);
             };
+            if let Some(result) = self.ballots.append(self.peer.node_id, &first) {
+                let told: AppendStream<'s, R> = Box::pin(stream::iter([Ok(result)]));
+                return Ok(told);
+            }
             let idle = self.append_limit(&option);
             let opened = R::timeout(idle, self.link.open(&self.peer, StreamClass::Append)).await;
             let halves = opened

@@ -3,16 +3,17 @@
 //! A peer speaks for itself only: a vote or leadership in a message must be the sender's own. A malformed request is
 //! refused and changes nothing.
 
+use std::cmp::{Ordering, Reverse};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
+use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::{AppendEntriesRequest, VoteResponse};
+use openraft::raft::{AppendEntriesRequest, VoteRequest, VoteResponse};
 use openraft::storage::RaftStateMachine;
-use openraft::{Raft, ServerState};
 use openraft_rt::AsyncRuntime;
 use prost::Message;
 use stellara_proto::v1::peer as wire;
@@ -27,13 +28,12 @@ use super::convert::{
 };
 use super::heartbeat::{BeatView, Heart};
 use super::kind::{CallKind, decode};
-use super::lease::{Stance, stance, withdraw_lease};
+use super::lease::{Asker, Stance, stance, withdraw_lease};
 use super::memory::Memory;
 use super::receive::{Incoming, next};
 use crate::ports::peer_link::{
     FrameRx, FrameTx, Peer, PeerIdentity, PeerLink, PeerService, ServiceError, StreamClass,
 };
-use crate::transport::detector::Leads;
 
 /// What a peer asks that Raft does not answer itself.
 pub trait ClusterService: Send + Sync + 'static {
@@ -60,6 +60,9 @@ pub trait ClusterService: Send + Sync + 'static {
 
 /// How long a stream that cannot be served yet is held, so that its sender does not open one after the other.
 const HOLD_UNSERVED: Duration = Duration::from_millis(250);
+
+/// What is left of an asker's time for the way back of an answer that was held.
+const HOLD_MARGIN: Duration = Duration::from_millis(20);
 
 /// Serves this node's peers.
 pub struct RaftService<R, SM, L, D, C>
@@ -113,27 +116,7 @@ where
     }
 
     fn beat_view(&self) -> BeatView {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let leads = if metrics.state == ServerState::Leader {
-            Leads::Yes
-        } else {
-            Leads::No
-        };
-        let others = metrics
-            .membership_config
-            .nodes()
-            .filter(|(node_id, _)| **node_id != metrics.id);
-        BeatView {
-            term: metrics.vote.leader_id.term,
-            leads,
-            peers: others
-                .map(|(node_id, info)| Peer {
-                    node_id: *node_id,
-                    info: info.clone(),
-                })
-                .collect(),
-        }
+        BeatView::of(&*self.raft.server_metrics().borrow_watched())
     }
 
     fn member(&self, node_id: NodeId) -> Option<Peer> {
@@ -153,23 +136,102 @@ where
         let (request, round) = vote_request_from_wire::<R>(decode(request)?).map_err(malformed)?;
         speaks_for_itself(from, &request.vote)?;
         self.memory.may_vote().map_err(unavailable)?;
-        let response = match round {
-            VoteRound::Vote => self.raft.vote(request).await,
-            VoteRound::PreVote => {
-                let vote = self.own_vote();
-                match stance(&self.heart, &vote) {
-                    Stance::Raft => {}
-                    Stance::Withdraw => withdraw_lease(&self.raft, &self.heart, vote).await,
-                    Stance::Refuse => {
-                        let refused = VoteResponse::<Types<R>>::new(vote, None, false);
-                        return Ok(vote_response_to_wire(&refused).encode_to_vec().into());
-                    }
-                }
-                self.raft.pre_vote(request).await
+        match round {
+            VoteRound::Vote => {
+                let response = self.raft.vote(request).await.map_err(unavailable)?;
+                Ok(vote_response_to_wire(&response).encode_to_vec().into())
             }
-        };
+            VoteRound::PreVote => {
+                let response = self.serve_pre_vote(request).await?;
+                Ok(response.encode_to_vec().into())
+            }
+        }
+    }
+
+    /// Answers a pre-vote, and gives the vote itself with it when the answer is sure to elect the asker.
+    async fn serve_pre_vote(
+        &self,
+        request: VoteRequest<Types<R>>,
+    ) -> Result<wire::VoteResponse, ServiceError> {
+        let asker = request.vote.leader_id.voted_for;
+        self.hold(asker).await;
+        let vote = self.own_vote();
+        let order = self.order(&request);
+        let stance = stance(
+            &self.heart,
+            &vote,
+            Asker {
+                node_id: asker,
+                order,
+            },
+        );
+        let sure = self.majority_suspects(asker, &vote);
+        // The promise comes first: while Raft is asked, this node may come to its own call.
+        if stance == Stance::Refuse || (sure && !self.heart.promise(asker, order)) {
+            let refused = VoteResponse::<Types<R>>::new(vote, None, false);
+            return Ok(vote_response_to_wire(&refused));
+        }
+        if stance == Stance::Withdraw {
+            withdraw_lease(&self.raft, &self.heart, vote).await;
+        }
+        let response = self.raft.pre_vote(request.clone()).await;
         let response = response.map_err(unavailable)?;
-        Ok(vote_response_to_wire(&response).encode_to_vec().into())
+        let mut answer = vote_response_to_wire(&response);
+        if sure && response.vote_granted {
+            let given = self.raft.vote(request).await.map_err(unavailable)?;
+            answer.voted = given.vote_granted;
+            answer.last_log_id = vote_response_to_wire(&given).last_log_id;
+        }
+        if sure && !answer.voted {
+            self.heart.release(asker);
+        }
+        Ok(answer)
+    }
+
+    // The asker is nearer to the leader, and has missed it first: an answer a moment later is worth another round.
+    async fn hold(&self, asker: NodeId) {
+        let vote = self.own_vote();
+        let leader = vote.leader_id.voted_for;
+        let Some(left) = self.heart.patience_left(leader).filter(|_| vote.committed) else {
+            return;
+        };
+        // The asker waits for its answer no longer than the least election timeout.
+        let pulse = self.heart.pulse(asker);
+        let round_trip = pulse.and_then(|pulse| pulse.round_trip).unwrap_or_default();
+        let waits = self.heart.options().suspect_after_min;
+        let limit = waits.saturating_sub(round_trip + HOLD_MARGIN);
+        let silent_for_long = left < self.heart.patience(leader) / 2;
+        if silent_for_long && !left.is_zero() && left < limit {
+            R::sleep(left + Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Whether the asker goes before this node, should both stand: by the longer log, then by the lower number.
+    fn order(&self, request: &VoteRequest<Types<R>>) -> Ordering {
+        let metrics = self.raft.data_metrics();
+        let own_log = metrics.borrow_watched().last_log;
+        let theirs = (
+            request.last_log_id,
+            Reverse(request.vote.leader_id.voted_for),
+        );
+        theirs.cmp(&(own_log, Reverse(*self.raft.node_id())))
+    }
+
+    /// Whether the asker, this node and those that have said so are a majority that suspects the leader of `vote`.
+    fn majority_suspects(&self, asker: NodeId, vote: &Vote) -> bool {
+        let (leader, term) = (vote.leader_id.voted_for, vote.leader_id.term);
+        if !vote.committed || !self.heart.suspects(leader) {
+            return false;
+        }
+        let own = *self.raft.node_id();
+        let suspects =
+            |id: &NodeId| [asker, own].contains(id) || self.heart.told_suspicion(*id, leader, term);
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let configs = metrics.membership_config.membership().get_joint_config();
+        configs
+            .iter()
+            .all(|voters| voters.iter().filter(|id| suspects(id)).count() * 2 > voters.len())
     }
 
     async fn serve_append_call(

@@ -1,5 +1,6 @@
 //! Raft over a link: pipelining and snapshots over a link with a script and a latency; a group over QUIC.
 
+mod ballots;
 mod disk;
 mod group;
 mod pauses;

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use stellara_sim::advise::AdviseError;
 use stellara_sim::record::RecordError;
 use stellara_sim::scenario::ScenarioError;
+use stellara_sim::timeline::TimelineError;
 
 use crate::ledger::LedgerError;
 
@@ -17,6 +19,15 @@ pub enum Failure {
     /// There is no such record.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// There is no picture.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
+    /// There is no advice.
+    #[error(transparent)]
+    Advise(#[from] AdviseError),
+    /// The timers break a rule.
+    #[error("the timers break {0}")]
+    Timers(String),
     /// The ledger is not served.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod advise;
 mod failure;
 mod ledger;
 mod list;
@@ -12,6 +13,7 @@ mod replay;
 mod run;
 mod shrink;
 mod swarm;
+mod timeline;
 
 use failure::Failure;
 
@@ -39,6 +41,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Make a failing run small
     Shrink(shrink::ShrinkArgs),
+    /// Draw a recorded run: who led, what was sent and lost, what clients waited for
+    Timeline(timeline::TimelineArgs),
+    /// Tell what a choice of regions costs and survives, and which timers it needs
+    Advise(advise::AdviseArgs),
     /// Serve a simulated Stellar ledger that speaks Horizon's API
     Ledger(ledger::LedgerArgs),
     /// Print the completions of a shell
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         Command::Swarm(args) => swarm::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Shrink(args) => shrink::run(args),
+        Command::Timeline(args) => timeline::run(args),
+        Command::Advise(args) => advise::run(args),
         Command::Ledger(args) => ledger::run(args).map_err(Failure::from),
         Command::Completions { shell } => {
             completions(shell);

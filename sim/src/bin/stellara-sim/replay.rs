@@ -42,6 +42,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
             lines_max: LINES_MAX,
         },
         until_ms: args.at,
+        ..RunOptions::default()
     };
     let ran = simulate(&record.plan, &options);
     if args.output == Output::Table {

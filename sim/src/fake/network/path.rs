@@ -35,6 +35,12 @@ impl Rank {
         let at = all.iter().position(|other| *other == class);
         Self(at.unwrap_or_default().min(Self::COUNT - 1))
     }
+
+    /// The class of streams of this rank.
+    pub(super) fn class(self) -> Option<stellara_node::ports::peer_link::StreamClass> {
+        let all = stellara_node::ports::peer_link::StreamClass::ALL;
+        all.get(self.0).copied()
+    }
 }
 
 /// A path on which nothing arrives now.

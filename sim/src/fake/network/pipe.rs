@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use super::path::Rank;
 use super::state::{SharedState, Way};
 use crate::runtime::{EventKind, SimRuntime, SimTime, event_bytes, is_killed, now, sleep_until};
+use crate::timeline::picture::Leg;
+use crate::timeline::recorder::{self, Note};
 
 /// Bytes under way on one stream before its sender waits.
 const WINDOW_BYTES: usize = 16 * 1024 * 1024;
@@ -23,7 +25,8 @@ const FRAME: EventKind = EventKind::new("frame");
 /// What travels on a stream.
 #[derive(Debug)]
 pub(super) enum Item {
-    Frame(Bytes),
+    /// With what was noted of it for a picture.
+    Frame(Bytes, Note),
     /// The service refuses the call, with its reason.
     Refused(String),
     Finished,
@@ -34,7 +37,7 @@ pub(super) enum Item {
 impl Item {
     fn bytes(&self) -> usize {
         match self {
-            Item::Frame(frame) => frame.len(),
+            Item::Frame(frame, _) => frame.len(),
             Item::Refused(reason) => reason.len(),
             Item::Finished | Item::Reset => 0,
         }
@@ -44,6 +47,7 @@ impl Item {
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) way: Way,
+    leg: Leg,
     rank: Rank,
     flow: Mutex<Flow>,
     readable: Notify,
@@ -66,9 +70,10 @@ enum Wait {
 }
 
 impl Pipe {
-    pub(super) fn new(way: Way, rank: Rank) -> Arc<Self> {
+    pub(super) fn new(way: Way, leg: Leg, rank: Rank) -> Arc<Self> {
         Arc::new(Self {
             way,
+            leg,
             rank,
             flow: Mutex::new(Flow {
                 under_way: VecDeque::new(),
@@ -119,10 +124,21 @@ impl Pipe {
         self.readable.notify_one();
     }
 
-    fn push(&self, state: &SharedState, item: Item) {
+    fn push(&self, state: &SharedState, mut item: Item) {
         let due = now() + state.transit(self.way, self.rank, item.bytes());
+        let cut_since = recorder::is_on().then(|| state.stalled_since(self.way));
+        let cut_since = cut_since.flatten();
         let mut flow = self.flow();
         let due = due.max(flow.last_due);
+        if let Item::Frame(frame, note) = &mut item
+            && let Some(class) = self.rank.class()
+        {
+            let way = (self.way.from, self.way.to);
+            *note = recorder::sent_on(class, self.leg, way, frame.len(), due);
+            if flow.unread_from.is_some() && cut_since.is_none() {
+                recorder::unread(*note);
+            }
+        }
         flow.last_due = due;
         flow.bytes += item.bytes();
         flow.under_way.push_back((due, item));
@@ -230,7 +246,7 @@ impl FrameTx for SimTx {
             });
         }
         self.room(frame.len()).await?;
-        self.pipe.push(&self.state, Item::Frame(frame));
+        self.pipe.push(&self.state, Item::Frame(frame, Note::NONE));
         Ok(())
     }
 
@@ -269,7 +285,8 @@ impl SimRx {
 impl FrameRx for SimRx {
     async fn recv(&mut self) -> Result<Option<Bytes>, LinkError> {
         match self.pipe.pull(&self.state).await? {
-            Item::Frame(frame) => {
+            Item::Frame(frame, note) => {
+                recorder::heard(note);
                 event_bytes(FRAME, self.pipe.way.code(), &frame);
                 Ok(Some(frame))
             }
@@ -289,7 +306,20 @@ impl Drop for SimRx {
         }
         let span = self.state.transit(self.pipe.way.back(), self.pipe.rank, 0);
         let learns_at = now() + span;
-        self.pipe.flow().unread_from = Some(learns_at);
+        let cut_since = recorder::is_on().then(|| self.state.stalled_since(self.pipe.way));
+        let cut_since = cut_since.flatten();
+        let mut flow = self.pipe.flow();
+        flow.unread_from = Some(learns_at);
+        if recorder::is_on() {
+            for (due, item) in &flow.under_way {
+                if let Item::Frame(_, note) = item
+                    && cut_since.is_none_or(|cut| *due <= cut)
+                {
+                    recorder::unread(*note);
+                }
+            }
+        }
+        drop(flow);
         self.pipe.writable.notify_one();
     }
 }

@@ -17,6 +17,7 @@ use super::pipe::Pipe;
 use super::service::Served;
 use crate::fake::NETWORK_TAG;
 use crate::runtime::{EventKind, RandomStream, SimTime, event, now, sleep, spawn_on, stream};
+use crate::timeline::picture::Leg;
 
 mod troubles;
 
@@ -322,8 +323,8 @@ impl SharedState {
 
     /// Two pipes, there and back; `None` without a connection.
     pub(super) fn open(&self, way: Way, rank: Rank) -> Option<(Arc<Pipe>, Arc<Pipe>)> {
-        let there = Pipe::new(way, rank);
-        let back = Pipe::new(way.back(), rank);
+        let there = Pipe::new(way, Leg::There, rank);
+        let back = Pipe::new(way.back(), Leg::Back, rank);
         let mut state = self.state();
         let connection = state.connections.get_mut(&way.pair())?;
         connection.pipes.retain(|pipe| pipe.strong_count() > 0);
