@@ -14,15 +14,15 @@ use stellara_raft_store::view::View;
 
 use crate::ports::Clock;
 
-/// A time of the log, and when it was that late.
-type SeenAt<I> = (UnixMs, I);
+/// A moment of the log, and since when it is carried on.
+type Carried<R> = Option<(UnixMs, <R as AsyncRuntime>::Instant)>;
 
 /// Tells a node's time. Clones tell the same.
 pub struct LogTime<R: AsyncRuntime, D: Disk, C> {
     wall: C,
     log: View<D>,
     /// Where the log was when it was seen ahead of the wall clock, and since when it is carried on from there.
-    carried: Arc<Mutex<Option<SeenAt<R::Instant>>>>,
+    carried: Arc<Mutex<Carried<R>>>,
 }
 
 impl<R: AsyncRuntime, D: Disk, C: Clone> Clone for LogTime<R, D, C> {

@@ -23,18 +23,22 @@ pub(super) struct Distances {
 
 impl Distances {
     pub(super) fn of(topology: &Topology) -> Result<Self, NoPath> {
-        let count = topology.regions.len();
-        let mut table = vec![vec![RoundTrip::default(); count]; count];
-        for a in 0..count {
-            for b in a + 1..count {
-                let found = round_trip(topology, &topology.regions[a], &topology.regions[b])?;
-                table[a][b] = found;
-                table[b][a] = found;
-            }
-        }
+        let regions = &topology.regions;
+        let way = |(a, from): (usize, &String), (b, to): (usize, &String)| match a == b {
+            true => Ok(RoundTrip::default()),
+            false => round_trip(topology, from, to),
+        };
+        let row = |from| {
+            let others = regions.iter().enumerate();
+            others.map(|to| way(from, to)).collect::<Result<_, _>>()
+        };
         Ok(Self {
-            regions: topology.regions.clone(),
-            table,
+            regions: regions.clone(),
+            table: regions
+                .iter()
+                .enumerate()
+                .map(row)
+                .collect::<Result<_, _>>()?,
         })
     }
 

@@ -28,6 +28,9 @@ const LEAST: RaftTimers = RaftTimers {
     election_timeout_max_ms: 400,
 };
 
+/// Between the least election timeout and the most, or two voters stand together.
+const SPREAD_LEAST_MS: u64 = 50;
+
 const fn whole_ms(span_us: u64) -> u64 {
     span_us.div_ceil(1_000)
 }
@@ -47,17 +50,16 @@ const fn lease_least_ms(heartbeat_ms: u64, round_trip_ms: u64) -> u64 {
 #[must_use]
 pub fn recommended(round_trip_p90_us: u64) -> RaftTimers {
     let above = |percent: u64| whole_ms(round_trip_p90_us * (100 + percent) / 100);
-    let heartbeat_ms = rounded(above(3)).max(LEAST.heartbeat_ms);
-    let min_ms = rounded((heartbeat_ms * 4).div_ceil(3)).max(LEAST.election_timeout_min_ms);
+    let heartbeat_ms = rounded(above(3));
+    if heartbeat_ms <= LEAST.heartbeat_ms {
+        return LEAST;
+    }
+    let min_ms = rounded((heartbeat_ms * 4).div_ceil(3));
     let max_ms = rounded(lease_least_ms(heartbeat_ms, above(8)));
-    let least_ms = LEAST.election_timeout_max_ms;
     RaftTimers {
         heartbeat_ms,
         election_timeout_min_ms: min_ms,
-        election_timeout_max_ms: match heartbeat_ms == LEAST.heartbeat_ms {
-            true => max_ms.max(least_ms),
-            false => max_ms.max(min_ms + 50),
-        },
+        election_timeout_max_ms: max_ms.max(min_ms + SPREAD_LEAST_MS),
     }
 }
 

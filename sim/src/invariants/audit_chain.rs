@@ -110,9 +110,9 @@ impl AuditChain {
         }
         let (applied, chain) = running.view.state(|state| (state.index(), state.chain()));
         self.gap(node_id, last, applied.0 + 1)?;
-        let newest = self.links.range(..=applied.0).next_back();
-        match newest {
-            Some((index, link)) if link.chain != chain => {
+        match self.links.get(&last.0) {
+            Some(link) if link.chain != chain => {
+                let index = last.0;
                 let detail = format!("its chain does not end with the record of entry {index}");
                 Err(Breach::by(node_id, detail))
             }
@@ -128,9 +128,10 @@ impl Invariant for AuditChain {
 
     fn look(&mut self, sight: &Sight<'_>) -> Result<(), Breach> {
         for (node_id, _, running) in sight.changed() {
-            // A disk that failed in the middle of an entry stops the node: what it has in memory is not looked at.
+            let whole = self.node(node_id, running);
+            // A disk that failed in the middle of an entry stops the node: what it has in memory counts no more.
             if sight.explained.why(node_id).is_none() {
-                self.node(node_id, running)?;
+                whole?;
             }
         }
         Ok(())

@@ -118,20 +118,7 @@ impl Scenario {
         for payment in 0..payments {
             let at_ms = draws.below(self.for_ms);
             when.push(at_ms);
-            let lane = match draws.below(4) {
-                0 => LaneName::Low,
-                1 => LaneName::Medium,
-                2 => LaneName::High,
-                _ => LaneName::Critical,
-            };
-            let destinations = u64::from(self.topology.destinations);
-            let destination = u8::try_from(draws.below(destinations)).unwrap_or(0);
-            let submit = Operation::Submit {
-                payment,
-                lane,
-                destination,
-            };
-            all.push((at_ms, submit));
+            all.push((at_ms, self.submit(payment, &mut draws)));
             let later = |draws: &mut RandomStream| at_ms + draws.below(5_000);
             for (permille, operation) in [
                 (workload.again_permille, Operation::Again { payment }),
@@ -143,12 +130,7 @@ impl Scenario {
                 }
             }
             if draws.below(1_000) < u64::from(workload.bad_permille) {
-                let mistake = match draws.below(4) {
-                    0 => Mistake::ZeroAmount,
-                    1 => Mistake::NegativeAmount,
-                    2 => Mistake::EmptyKey,
-                    _ => Mistake::UnknownTreasury,
-                };
+                let mistake = mistake(&mut draws);
                 all.push((later(&mut draws), Operation::Bad { mistake }));
             }
         }
@@ -182,6 +164,31 @@ impl Scenario {
                 operation,
             })
             .collect()
+    }
+
+    fn submit(&self, payment: u32, draws: &mut RandomStream) -> Operation {
+        let lane = match draws.below(4) {
+            0 => LaneName::Low,
+            1 => LaneName::Medium,
+            2 => LaneName::High,
+            _ => LaneName::Critical,
+        };
+        let destinations = u64::from(self.topology.destinations);
+        let destination = u8::try_from(draws.below(destinations)).unwrap_or(0);
+        Operation::Submit {
+            payment,
+            lane,
+            destination,
+        }
+    }
+}
+
+fn mistake(draws: &mut RandomStream) -> Mistake {
+    match draws.below(4) {
+        0 => Mistake::ZeroAmount,
+        1 => Mistake::NegativeAmount,
+        2 => Mistake::EmptyKey,
+        _ => Mistake::UnknownTreasury,
     }
 }
 
