@@ -17,10 +17,12 @@ use crate::ports::peer_link::PeerIdentity;
 pub mod create;
 pub mod identity;
 mod load;
+mod seeded;
 
 pub use create::{Lifetime, create_authority, create_node};
 pub use identity::{identity_from_uri, identity_of_certificate, identity_to_uri};
 pub use load::load;
+pub use seeded::seeded;
 
 /// The authority's certificate, in the folder of certificates.
 pub const AUTHORITY_FILE: &str = "ca.pem";

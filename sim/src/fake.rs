@@ -9,7 +9,9 @@ pub mod api;
 pub mod clock;
 pub mod disk;
 pub mod ledger;
+pub mod link;
 pub mod network;
+pub mod udp;
 
 /// The network between the nodes: it has tasks of its own, which no crash of a node ends.
 pub const NETWORK_TAG: NodeTag = NodeTag(u64::MAX);

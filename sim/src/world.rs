@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use stellara_ledger::ConfigError;
 use stellara_machine::command::AccountRole;
+use stellara_node::certs::CertError;
 use stellara_node::executor::{Outside, Settings};
 use stellara_node::gateway::{ClusterView, Freshness, Gateway as _, Role};
 use stellara_node::ingress::IngressLimits;
@@ -17,6 +18,7 @@ use stellara_node::node::{Node, NodeOptions, Outer, Ports, StartError, Timers, n
 use stellara_node::ports::peer_link::PeerIdentity;
 use stellara_node::ports::signer::LocalSigner;
 use stellara_node::reads::Whoami;
+use stellara_node::transport::quic::RefusedPeer;
 use stellara_node::transport::raft::RaftLinkOptions;
 use stellara_raft_store::engine::memory::{MemoryDisk, Unsynced};
 use stellara_raft_store::types::{NodeId, NodeInfo};
@@ -25,9 +27,12 @@ use stellara_raft_store::view::View;
 use crate::fake::api::PublicNetwork;
 use crate::fake::clock::SimClock;
 use crate::fake::ledger::SimLedger;
-use crate::fake::network::{Latencies, NetworkOptions, SimLink, SimNetwork};
+use crate::fake::link::AnyLink;
+use crate::fake::network::{Latencies, NetworkOptions, SimNetwork};
+use crate::fake::udp::{SimUdp, UdpOptions};
 use crate::history::History;
 use crate::invariants::Explained;
+use crate::plan::topology::Tier;
 use crate::runtime::{EventKind, NodeTag, SimRuntime, SimTime, event, now, sleep, spawn_on};
 use crate::timeline::picture::Life;
 use crate::timeline::recorder;
@@ -45,6 +50,7 @@ pub mod sdk;
 mod seat;
 mod shelf;
 mod supervise;
+mod tier;
 
 pub use ears::Ears;
 use inflict::Leaders;
@@ -56,6 +62,7 @@ pub use sdk::SdkClient;
 use seat::Seat;
 pub use shelf::{Shelf, Shelved};
 pub use supervise::{Cause, Stopped};
+use tier::Wires;
 
 const STARTED: EventKind = EventKind::new("node-start");
 
@@ -66,7 +73,7 @@ pub struct SimPorts;
 impl Ports for SimPorts {
     type Runtime = SimRuntime;
     type Disk = MemoryDisk;
-    type Link = SimLink;
+    type Link = AnyLink;
     type Ledger = SimLedger;
     type Signer = LocalSigner;
     type Clock = SimClock;
@@ -79,8 +86,12 @@ pub struct WorldOptions {
     pub seed: u64,
     /// The region of each node; nodes are numbered from 1 in this order.
     pub regions: Vec<String>,
+    /// What carries the nodes' messages.
+    pub tier: Tier,
     /// How the network behaves.
     pub network: NetworkOptions,
+    /// How the sockets of [`Tier::Quic`] behave.
+    pub udp: UdpOptions,
     /// Raft's timers.
     pub timers: Timers,
     /// Log entries between snapshots.
@@ -112,6 +123,8 @@ impl WorldOptions {
             regions: ["us-east-1", "eu-west-1", "ap-southeast-1"]
                 .map(str::to_owned)
                 .to_vec(),
+            tier: Tier::Modelled,
+            udp: UdpOptions::default(),
             network: NetworkOptions {
                 jitter_permille: 80,
                 loss_ppm: 500,
@@ -145,6 +158,9 @@ pub enum WorldError {
         /// Why.
         source: StartError,
     },
+    /// A node gets no certificates.
+    #[error(transparent)]
+    Certs(#[from] CertError),
     /// A node crashed while it started.
     #[error("node {node_id} crashed while it started")]
     Crashed {
@@ -173,6 +189,7 @@ pub struct NotInTime {
 pub struct World {
     options: WorldOptions,
     network: SimNetwork,
+    wires: Wires,
     ledger: SimLedger,
     funds: Funds,
     seats: BTreeMap<NodeId, Seat>,
@@ -200,9 +217,12 @@ impl World {
         };
         let ledger = SimLedger::new(config, least, most)?;
         ledger.with(|network| network.set_up(&funds.setup()))?;
+        let network = SimNetwork::new(options.network.clone());
+        let wires = Wires::new(options.tier, network.clone(), options.udp, options.seed);
         let roster = Roster::default();
         let mut world = Self {
-            network: SimNetwork::new(options.network.clone()),
+            network,
+            wires,
             ledger,
             funds,
             seats: BTreeMap::new(),
@@ -220,6 +240,7 @@ impl World {
             let seat = world.new_seat(node_id);
             world.shelf.put(node_id, seat.disk.clone());
             world.seats.insert(node_id, seat);
+            world.wires.enrol(&world.identity(node_id))?;
             world.start_node(node_id).await?;
         }
         Ok(world)
@@ -273,6 +294,18 @@ impl World {
         &self.network
     }
 
+    /// The sockets between the nodes; `None` on [`Tier::Modelled`].
+    #[must_use]
+    pub const fn udp(&self) -> Option<&SimUdp> {
+        self.wires.udp()
+    }
+
+    /// Whom a running node refused last, or who refused it; nobody on [`Tier::Modelled`].
+    #[must_use]
+    pub fn refusals(&self, node_id: NodeId) -> Vec<RefusedPeer> {
+        self.wires.refusals(node_id)
+    }
+
     /// The simulated Stellar network.
     #[must_use]
     pub const fn ledger(&self) -> &SimLedger {
@@ -300,10 +333,19 @@ impl World {
         }
     }
 
+    fn identity(&self, node_id: NodeId) -> PeerIdentity {
+        let whoami = self.whoami(node_id);
+        PeerIdentity {
+            node_id,
+            region: whoami.region,
+            cluster_id: whoami.cluster_id,
+        }
+    }
+
     fn members(&self) -> BTreeMap<NodeId, NodeInfo> {
         let named = |node_id: NodeId| NodeInfo {
             region: self.whoami(node_id).region,
-            peer_address: format!("node-{node_id}:4433"),
+            peer_address: self.wires.address(node_id),
             public_address: public_address(node_id),
         };
         self.node_ids()
@@ -334,28 +376,25 @@ impl World {
         };
         event(STARTED, node_id, 0, String::new);
         recorder::life(node_id, Life::Started);
-        let outer = Outer {
-            disk,
-            link: self.network.link(node_id),
-            settlement: Some(Outside {
-                ledger: self.ledger.clone(),
-                signer: self.funds.signer(),
-                clock: SimClock,
-                network: network(stellara_ledger::TEST_PASSPHRASE),
-            }),
+        let settlement = Some(Outside {
+            ledger: self.ledger.clone(),
+            signer: self.funds.signer(),
             clock: SimClock,
-        };
+            network: network(stellara_ledger::TEST_PASSPHRASE),
+        });
         let options = self.node_options(node_id);
-        let identity = PeerIdentity {
-            node_id,
-            region: options.whoami.region.clone(),
-            cluster_id: options.whoami.cluster_id.clone(),
-        };
-        let (peers, roster) = (self.network.clone(), self.roster.clone());
+        let identity = self.identity(node_id);
+        let (wires, roster) = (self.wires.clone(), self.roster.clone());
         let ears = self.ears.clone();
         let starting = spawn_on(NodeTag(node_id), async move {
+            let outer = Outer {
+                disk,
+                link: wires.join(node_id),
+                settlement,
+                clock: SimClock,
+            };
             let (node, handler) = Node::<SimPorts>::start(options, outer).await?;
-            peers.serve(identity, ears.listening(node_id, Arc::clone(&handler)));
+            wires.serve(identity, ears.listening(node_id, Arc::clone(&handler)));
             drop(spawn_on(NodeTag(node_id), async move {
                 handler.beat(std::future::pending()).await;
             }));
@@ -365,24 +404,6 @@ impl World {
         if let Some(seat) = self.seats.get_mut(&node_id) {
             seat.revival = None;
             seat.starting = Some(starting);
-        }
-    }
-
-    /// Cuts a node off from all others; it still reaches the ledger.
-    pub fn isolate(&self, node_id: NodeId) {
-        for other in self.node_ids() {
-            if other != node_id {
-                self.network.cut(node_id, other);
-            }
-        }
-    }
-
-    /// Joins a node with all others again.
-    pub fn rejoin(&self, node_id: NodeId) {
-        for other in self.node_ids() {
-            if other != node_id {
-                self.network.heal(node_id, other);
-            }
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Real;
 impl Ports for Real {
     type Runtime = TokioRuntime;
     type Disk = RocksDisk;
-    type Link = QuicLink;
+    type Link = QuicLink<TokioRuntime>;
     type Ledger = Horizon;
     type Signer = LocalSigner;
     type Clock = SystemClock;
@@ -51,7 +51,7 @@ impl Ports for Real {
 /// A running process's parts.
 pub struct Running {
     node: Node<Real>,
-    endpoint: Arc<QuicEndpoint>,
+    endpoint: Arc<QuicEndpoint<TokioRuntime>>,
     draining: CancellationToken,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -178,7 +178,7 @@ async fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener,
         .map_err(|error| format!("cannot listen on {key} {address}: {error}"))
 }
 
-fn bind(config: &Config) -> Result<QuicEndpoint, String> {
+fn bind(config: &Config) -> Result<QuicEndpoint<TokioRuntime>, String> {
     let identity = PeerIdentity {
         node_id: config.node.id,
         region: config.node.region.clone(),

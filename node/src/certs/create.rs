@@ -1,6 +1,7 @@
 //! Makes an authority and node certificates, for development and for clusters without an authority of their own.
 //!
-//! Files are never overwritten; keys are readable by their owner only.
+//! Files are never overwritten; keys are readable by their owner only. What the certificates say is decided here for
+//! those made from a seed too.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -52,12 +53,7 @@ pub fn create_authority(
     now: UnixMs,
 ) -> Result<(), CertError> {
     let key = KeyPair::generate_for(&PKCS_ED25519).map_err(generate)?;
-    let mut params = CertificateParams::default();
-    let name = format!("Stellara authority of {cluster_id}");
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    set_dates(&mut params, lifetime.authority_days, now);
+    let params = authority_params(cluster_id, lifetime, now);
     let certificate = params.self_signed(&key).map_err(generate)?;
     create_folder(folder)?;
     write_new(
@@ -99,8 +95,36 @@ pub fn create_node(
         }
     })?;
 
-    let uri = identity_to_uri(identity).map_err(CertError::BadIdentity)?;
     let key = KeyPair::generate_for(&PKCS_ED25519).map_err(generate)?;
+    let params = node_params(identity, lifetime, now)?;
+    let certificate = params.signed_by(&key, &issuer).map_err(generate)?;
+    write_new(&paths.key, &key.serialize_pem(), Secrecy::Secret)?;
+    write_new(&paths.certificate, &certificate.pem(), Secrecy::Public)?;
+    Ok(paths)
+}
+
+/// What an authority's certificate says.
+pub(super) fn authority_params(
+    cluster_id: &str,
+    lifetime: Lifetime,
+    now: UnixMs,
+) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let name = format!("Stellara authority of {cluster_id}");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_dates(&mut params, lifetime.authority_days, now);
+    params
+}
+
+/// What a node's certificate says.
+pub(super) fn node_params(
+    identity: &PeerIdentity,
+    lifetime: Lifetime,
+    now: UnixMs,
+) -> Result<CertificateParams, CertError> {
+    let uri = identity_to_uri(identity).map_err(CertError::BadIdentity)?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(
         DnType::CommonName,
@@ -117,10 +141,7 @@ pub fn create_node(
     ];
     params.use_authority_key_identifier_extension = true;
     set_dates(&mut params, lifetime.node_days, now);
-    let certificate = params.signed_by(&key, &issuer).map_err(generate)?;
-    write_new(&paths.key, &key.serialize_pem(), Secrecy::Secret)?;
-    write_new(&paths.certificate, &certificate.pem(), Secrecy::Public)?;
-    Ok(paths)
+    Ok(params)
 }
 
 fn set_dates(params: &mut CertificateParams, days: u32, now: UnixMs) {
@@ -129,7 +150,7 @@ fn set_dates(params: &mut CertificateParams, days: u32, now: UnixMs) {
     params.not_after = (now + DAY * days).into();
 }
 
-fn generate(error: rcgen::Error) -> CertError {
+pub(super) fn generate(error: rcgen::Error) -> CertError {
     CertError::Generate {
         detail: error.to_string(),
     }

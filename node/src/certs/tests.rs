@@ -154,3 +154,33 @@ fn an_identity_has_one_uri() {
         assert!(identity_from_uri(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_seed_gives_the_same_certificates_again_and_another_seed_others() {
+    let make =
+        |seed: u8, node_id| seeded(&[seed; 32], &node(node_id), Lifetime::default(), NOW).unwrap();
+    let (first, again, other) = (make(1, 7), make(1, 7), make(2, 7));
+    assert_eq!(first.chain, again.chain);
+    assert_eq!(first.key.secret_der(), again.key.secret_der());
+    assert_ne!(first.chain, other.chain);
+    assert_ne!(first.key.secret_der(), make(1, 8).key.secret_der());
+    assert_eq!(identity_of_certificate(&first.chain[0]), Ok(node(7)));
+    assert_eq!(first.expires_at, UnixMs(NOW.0 + 365 * DAY_MS));
+    let trusts = |trusting: &NodeCerts, certs: &NodeCerts| {
+        let leaf = rustls::server::ParsedCertificate::try_from(&certs.chain[0]).unwrap();
+        let now =
+            rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_millis(NOW.0));
+        rustls::client::verify_server_cert_signed_by_trust_anchor(
+            &leaf,
+            &trusting.authorities,
+            &[],
+            now,
+            rustls::crypto::ring::default_provider()
+                .signature_verification_algorithms
+                .all,
+        )
+        .is_ok()
+    };
+    assert!(trusts(&first, &make(1, 8)), "one seed is one authority");
+    assert!(!trusts(&first, &other), "another seed is another authority");
+}

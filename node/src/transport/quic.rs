@@ -1,20 +1,25 @@
 //! The peer link over QUIC: one UDP endpoint a node, mutual TLS 1.3, streams by class, datagrams.
 //!
 //! Each node dials its peers for what it has to say and serves what they dial; snapshots have a connection of their
-//! own. Only here are quinn, rustls' handshakes and tokio seen.
+//! own. Tasks and time come from the node's runtime, packets and randomness from a [`Ground`]: in production a UDP
+//! socket and the system's randomness.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quinn::{Endpoint, TokioRuntime, VarInt};
+use openraft_rt::AsyncRuntime;
+use quinn::{AsyncUdpSocket, Endpoint, Runtime as _, TokioRuntime, VarInt};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use stellara_machine::units::UnixMs;
 use thiserror::Error;
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use crate::certs::{CertError, CertPaths, load};
+use crate::certs::{CertError, CertPaths, NodeCerts, load};
 use crate::ports::peer_link::{PeerIdentity, PeerService};
 
 mod config;
@@ -23,6 +28,7 @@ mod frame;
 mod link;
 mod refusal;
 mod serve;
+mod tasks;
 mod tls;
 
 pub use link::{QuicLink, QuicRx, QuicTx};
@@ -35,6 +41,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 const CODE_REFUSED: VarInt = VarInt::from_u32(1);
 /// Closes connections when the node stops, or replaces them.
 const CODE_GOING: VarInt = VarInt::from_u32(2);
+/// The reason beside `CODE_GOING` when a peer's hello did not come in time.
+const NO_HELLO: &[u8] = b"no hello came in time";
 
 /// Whether the kernel splits one large buffer into packets (UDP GSO). Some virtual network cards corrupt it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +127,9 @@ pub enum QuicError {
         /// Its words.
         detail: String,
     },
+    /// There are no files to read again: the endpoint was given its certificates.
+    #[error("the certificates did not come from files: give new ones instead")]
+    NoFiles,
     /// The UDP socket cannot be had.
     #[error("cannot listen on udp {listen}: {error}")]
     Socket {
@@ -129,32 +140,75 @@ pub enum QuicError {
     },
 }
 
+/// Decides an endpoint's connection ids and all that quinn draws. Whoever knows it can confuse the endpoint's
+/// connections, but not read them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed(pub [u8; 32]);
+
+impl Seed {
+    // The system's random numbers do not fail once they have been seeded.
+    fn drawn() -> io::Result<Self> {
+        let mut seed = [0; 32];
+        match SystemRandom::new().fill(&mut seed) {
+            Ok(()) => Ok(Self(seed)),
+            Err(_) => Err(io::Error::other("the system gives no random numbers")),
+        }
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
+/// What an endpoint stands on.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// Carries its packets.
+    pub socket: Arc<dyn AsyncUdpSocket>,
+    /// Runs quinn's own tasks and timers; of the same time as the node's runtime.
+    pub runtime: Arc<dyn quinn::Runtime>,
+    /// Decides what is drawn. TLS draws its keys from the system all the same: packets' bytes differ from run to run,
+    /// their sizes and times do not.
+    pub seed: Seed,
+    /// The time of day to which peers' certificates are held.
+    pub wall: Arc<dyn TimeProvider>,
+}
+
 /// What all parts of an endpoint share.
-struct Shared {
+struct Shared<R: AsyncRuntime> {
     endpoint: Endpoint,
     options: QuicOptions,
     identity: PeerIdentity,
+    wall: Arc<dyn TimeProvider>,
     credentials: Mutex<Arc<tls::Credentials>>,
-    refusals: refusal::Refusals,
+    refusals: refusal::Refusals<R::Instant>,
 }
 
-impl Shared {
+impl<R: AsyncRuntime> Shared<R> {
     fn credentials(&self) -> Arc<tls::Credentials> {
         Arc::clone(&self.credentials.lock().expect("no holder panics"))
     }
 }
 
-/// A node's QUIC endpoint.
-pub struct QuicEndpoint {
-    shared: Arc<Shared>,
-    link: QuicLink,
-    paths: CertPaths,
-    serving: Mutex<Option<JoinHandle<()>>>,
+/// The task that answers peers, and how to end it.
+struct Serving<R: AsyncRuntime> {
+    task: R::JoinHandle<()>,
+    stop: CancellationToken,
 }
 
-impl QuicEndpoint {
-    /// Binds the UDP socket and loads the certificates of `identity`, valid at `now`. Needs a tokio runtime. Peers
-    /// are dialled from now on; theirs are answered from [`QuicEndpoint::serve`] on.
+/// A node's QUIC endpoint.
+pub struct QuicEndpoint<R: AsyncRuntime> {
+    shared: Arc<Shared<R>>,
+    link: QuicLink<R>,
+    paths: Option<CertPaths>,
+    serving: Mutex<Option<Serving<R>>>,
+}
+
+impl<R: AsyncRuntime> QuicEndpoint<R> {
+    /// Binds the UDP socket and loads the certificates of `identity`, valid at `now`. Needs a tokio runtime, on which
+    /// `R` stands too. Peers are dialled from now on; theirs are answered from [`QuicEndpoint::serve`] on.
     ///
     /// # Errors
     /// Every [`QuicError`].
@@ -165,32 +219,61 @@ impl QuicEndpoint {
         now: UnixMs,
     ) -> Result<Self, QuicError> {
         let certs = load(&paths, &identity, now)?;
-        let credentials = tls::Credentials::new(&certs, 0)?;
         let socket = |error| QuicError::Socket {
             listen: options.listen,
             error,
         };
         let udp = UdpSocket::bind(options.listen).map_err(socket)?;
-        let endpoint = Endpoint::new(config::endpoint(&certs), None, udp, Arc::new(TokioRuntime))
-            .map_err(socket)?;
+        let ground = Ground {
+            socket: TokioRuntime.wrap_udp_socket(udp).map_err(socket)?,
+            runtime: Arc::new(TokioRuntime),
+            seed: Seed::drawn().map_err(socket)?,
+            wall: Arc::new(DefaultTimeProvider),
+        };
+        let endpoint = Self::over(ground, options, &certs)?;
+        Ok(Self {
+            paths: Some(paths),
+            ..endpoint
+        })
+    }
+
+    /// The same over any ground, with certificates at hand; `options.listen` is not used. To be called where quinn's
+    /// runtime may spawn.
+    ///
+    /// # Errors
+    /// `Tls`, or `Socket` when the socket has no address.
+    pub fn over(
+        ground: Ground,
+        options: QuicOptions,
+        certs: &NodeCerts,
+    ) -> Result<Self, QuicError> {
+        let credentials = tls::Credentials::new(certs, &ground.wall, 0)?;
+        let config = config::endpoint(certs, &ground.seed);
+        let endpoint =
+            Endpoint::new_with_abstract_socket(config, None, ground.socket, ground.runtime);
+        let endpoint = endpoint.map_err(|error| QuicError::Socket {
+            listen: options.listen,
+            error,
+        })?;
         let shared = Arc::new(Shared {
             endpoint,
             options,
-            identity,
+            identity: certs.identity.clone(),
+            wall: ground.wall,
             credentials: Mutex::new(Arc::new(credentials)),
-            refusals: refusal::Refusals::default(),
+            refusals: refusal::Refusals::new(),
         });
         Ok(Self {
             link: QuicLink::new(Arc::clone(&shared)),
             shared,
-            paths,
+            paths: None,
             serving: Mutex::new(None),
         })
     }
 
     /// The way to other nodes.
     #[must_use]
-    pub fn link(&self) -> QuicLink {
+    pub fn link(&self) -> QuicLink<R> {
         self.link.clone()
     }
 
@@ -198,30 +281,44 @@ impl QuicEndpoint {
     /// connections of the earlier one.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside the runtime.
     pub fn serve<S: PeerService>(&self, service: Arc<S>) {
         let config = config::server(&self.shared.credentials(), &self.shared.options);
         self.shared.endpoint.set_server_config(Some(config));
-        let accepting = tokio::spawn(serve::accept(Arc::clone(&self.shared), service));
+        let accepting = serve::accept(Arc::clone(&self.shared), service);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = R::spawn(async move {
+            stopped.run_until_cancelled_owned(accepting).await;
+        });
         let mut serving = self.serving.lock().expect("no holder panics");
-        if let Some(earlier) = serving.replace(accepting) {
-            earlier.abort();
+        if let Some(earlier) = serving.replace(Serving { task, stop }) {
+            earlier.stop.cancel();
         }
     }
 
-    /// Reads the certificates again. New connections use them; what is under way on old ones is not disturbed, and
+    /// Reads the certificates again, as [`QuicEndpoint::renew`] does with certificates at hand.
+    ///
+    /// # Errors
+    /// `Certs` or `Tls`; then the old certificates stay in use. `NoFiles` for an endpoint that was given its
+    /// certificates.
+    pub fn reload(&self, now: UnixMs) -> Result<UnixMs, QuicError> {
+        let paths = self.paths.as_ref().ok_or(QuicError::NoFiles)?;
+        self.renew(&load(paths, &self.shared.identity, now)?)
+    }
+
+    /// Takes other certificates of this node, and tells when they expire. New connections use them; what is under way on old ones is not disturbed, and
     /// this node's calls move to new connections with the next call.
     ///
     /// # Errors
-    /// `Certs` or `Tls`; then the old certificates stay in use.
+    /// `Tls`; then the old certificates stay in use.
     ///
     /// # Panics
     /// Never: no holder of the locks panics.
-    pub fn reload(&self, now: UnixMs) -> Result<UnixMs, QuicError> {
-        let certs = load(&self.paths, &self.shared.identity, now)?;
+    pub fn renew(&self, certs: &NodeCerts) -> Result<UnixMs, QuicError> {
         let serving = self.serving.lock().expect("no holder panics");
         let mut current = self.shared.credentials.lock().expect("no holder panics");
-        let fresh = tls::Credentials::new(&certs, current.generation + 1)?;
+        let fresh = tls::Credentials::new(certs, &self.shared.wall, current.generation + 1)?;
         if serving.is_some() {
             let config = config::server(&fresh, &self.shared.options);
             self.shared.endpoint.set_server_config(Some(config));
@@ -253,11 +350,11 @@ impl QuicEndpoint {
         let serving = self.serving.lock().expect("no holder panics").take();
         if let Some(serving) = serving {
             // It ends because its endpoint is closed; it was never cancelled, so only a panic could be lost here,
-            // and tokio has reported that.
-            serving.await.ok();
+            // and the runtime has reported that.
+            serving.task.await.ok();
         }
         // The peers' acknowledgements are awaited for a moment: a peer that is gone does not send any.
-        tokio::time::timeout(Duration::from_millis(500), self.shared.endpoint.wait_idle())
+        R::timeout(Duration::from_millis(500), self.shared.endpoint.wait_idle())
             .await
             .ok();
     }

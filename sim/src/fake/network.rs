@@ -29,7 +29,8 @@ mod state;
 
 pub use ailment::{Ailment, Bursts, Hold};
 pub use options::{Latencies, NetworkOptions, RouteChanges};
-use path::{Gate, Rank};
+pub(super) use path::Gate;
+use path::Rank;
 pub use pipe::{SimRx, SimTx};
 use state::{SharedState, Standing, Way};
 
@@ -110,6 +111,22 @@ impl SimNetwork {
     /// The process of a node is scheduled again, or gone.
     pub fn thaw(&self, node_id: NodeId) {
         self.state.thaw(node_id);
+    }
+
+    /// When a packet of UDP sent now arrives, and when again if it comes twice; no time when it is lost. A narrow path
+    /// keeps no packet waiting for longer than `queue_max`.
+    pub(super) fn packet(
+        &self,
+        (from, to): (NodeId, NodeId),
+        bytes: usize,
+        queue_max: Duration,
+    ) -> [Option<Duration>; 2] {
+        self.state.packet(Way { from, to }, bytes, queue_max)
+    }
+
+    /// What becomes of a packet of UDP that is at its end now.
+    pub(super) fn packet_gate(&self, from: NodeId, to: NodeId) -> Gate {
+        self.state.packet_gate(Way { from, to })
     }
 
     /// How many packets are lost at random from now on, in parts per million.

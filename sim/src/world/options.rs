@@ -9,6 +9,7 @@ use stellara_raft_store::types::NodeId;
 
 use super::WorldOptions;
 use crate::fake::network::{Latencies, NetworkOptions, RouteChanges};
+use crate::fake::udp::UdpOptions;
 use crate::plan::topology::{Paths, Topology};
 use crate::regions::region_round_trip;
 
@@ -35,7 +36,9 @@ impl WorldOptions {
         Ok(Self {
             seed,
             regions: topology.regions.clone(),
+            tier: topology.network.tier,
             network: network(topology)?,
+            udp: UdpOptions::default(),
             timers: Timers {
                 heartbeat_ms: topology.timers.heartbeat_ms,
                 election_timeout_min_ms: topology.timers.election_timeout_min_ms,

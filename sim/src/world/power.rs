@@ -87,7 +87,7 @@ impl World {
         recorder::life(node_id, Life::Ended);
         let node = self.roster.remove(node_id);
         kill_node(NodeTag(node_id));
-        self.network.silence(node_id);
+        self.wires.silence(node_id);
         self.network.thaw(node_id);
         drop(node);
         if let Some(seat) = self.seats.get_mut(&node_id) {
@@ -131,9 +131,11 @@ impl World {
         };
         event(STOPPING, node_id, 0, String::new);
         recorder::life(node_id, Life::Stopping);
+        let wires = self.wires.clone();
         let stopping = spawn_on(NodeTag(node_id), async move {
             node.drain(DRAIN_WITHIN).await;
             node.stop().await;
+            wires.close(node_id).await;
         });
         if let Some(seat) = self.seats.get_mut(&node_id) {
             seat.stopping = Some(stopping);

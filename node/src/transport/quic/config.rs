@@ -1,9 +1,11 @@
 //! quinn's settings: windows for the longest link, keep-alive, no migration, no early data; see `QuicOptions`.
 //!
 //! The key of stateless resets comes from the node's own key: after a restart, a peer that still talks to the old
-//! process is told so at once, and dials again, instead of waiting for its idle timeout.
+//! process is told so at once, and dials again, instead of waiting for its idle timeout. All that is drawn comes from
+//! one seed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quinn::congestion::CubicConfig;
@@ -12,36 +14,46 @@ use quinn::{
     TransportConfig, VarInt,
 };
 use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use super::tls::Credentials;
-use super::{QuicOptions, SegmentationOffload};
+use super::{QuicOptions, Seed, SegmentationOffload};
 use crate::certs::NodeCerts;
 
 const CONNECTION_ID_BYTES: usize = 8;
 const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The endpoint's settings.
-pub(super) fn endpoint(certs: &NodeCerts) -> EndpointConfig {
+pub(super) fn endpoint(certs: &NodeCerts, seed: &Seed) -> EndpointConfig {
     let node_key = hmac::Key::new(hmac::HMAC_SHA256, certs.key.secret_der());
     let reset_key = hmac::sign(&node_key, b"stellara peer stateless reset");
     let reset_key = hmac::Key::new(hmac::HMAC_SHA256, reset_key.as_ref());
     let mut config = EndpointConfig::new(Arc::new(reset_key));
-    config.cid_generator(|| Box::new(RandomIds(SystemRandom::new())));
+    let seed_key = hmac::Key::new(hmac::HMAC_SHA256, &seed.0);
+    let draws = hmac::sign(&seed_key, b"stellara peer draws");
+    let draws = <[u8; 32]>::try_from(draws.as_ref());
+    config.rng_seed(Some(draws.expect("SHA-256 makes 32 bytes")));
+    let made = Arc::new(AtomicU64::new(0));
+    config.cid_generator(move || {
+        Box::new(Ids {
+            key: seed_key.clone(),
+            made: Arc::clone(&made),
+        })
+    });
     config
 }
 
 // quinn's own generator drops packets whose connection id it did not make, and after a restart it would not know its
 // earlier ids: no reset would be sent.
-struct RandomIds(SystemRandom);
+struct Ids {
+    key: hmac::Key,
+    made: Arc<AtomicU64>,
+}
 
-impl ConnectionIdGenerator for RandomIds {
+impl ConnectionIdGenerator for Ids {
     fn generate_cid(&mut self) -> ConnectionId {
-        let mut id = [0; CONNECTION_ID_BYTES];
-        self.0
-            .fill(&mut id)
-            .expect("the system's random numbers do not fail once they have been seeded");
-        ConnectionId::new(&id)
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let id = hmac::sign(&self.key, &number.to_be_bytes());
+        ConnectionId::new(&id.as_ref()[..CONNECTION_ID_BYTES])
     }
 
     fn cid_len(&self) -> usize {

@@ -2,18 +2,19 @@
 //!
 //! The hello costs no round trip: calls follow it at once, and the answer is checked when it comes.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
+use openraft_rt::AsyncRuntime;
 use prost::Message;
 use quinn::Connection;
 use stellara_proto::v1::peer as wire;
-use tokio::time::timeout;
 
 use super::frame::{self, Shape, connection_error};
 use super::refusal::{Refusal, RefusedPeer, check_cluster, identity_of};
 use super::tls::{Credentials, SERVER_NAME};
-use super::{CODE_REFUSED, PROTOCOL_VERSION, Shared, config};
+use super::{CODE_GOING, CODE_REFUSED, NO_HELLO, PROTOCOL_VERSION, Shared, config};
 use crate::ports::peer_link::{LinkError, Peer, PeerIdentity, StreamClass};
 
 /// A connection that has been checked, and its hello's answer to come.
@@ -24,13 +25,13 @@ pub(super) struct Dialled {
 }
 
 /// Connects to a peer.
-pub(super) async fn dial(
-    shared: &Shared,
+pub(super) async fn dial<R: AsyncRuntime>(
+    shared: &Shared<R>,
     credentials: &Credentials,
     peer: &Peer,
 ) -> Result<Dialled, LinkError> {
     let limit = shared.options.dial_limit;
-    timeout(limit, try_dial(shared, credentials, peer))
+    R::timeout(limit, try_dial(shared, credentials, peer))
         .await
         .unwrap_or_else(|_| {
             Err(unreachable(format!(
@@ -41,8 +42,8 @@ pub(super) async fn dial(
         })
 }
 
-async fn try_dial(
-    shared: &Shared,
+async fn try_dial<R: AsyncRuntime>(
+    shared: &Shared<R>,
     credentials: &Credentials,
     peer: &Peer,
 ) -> Result<Dialled, LinkError> {
@@ -78,8 +79,8 @@ async fn try_dial(
 
 type Unexpected = (Option<PeerIdentity>, Refusal);
 
-fn expected(
-    shared: &Shared,
+fn expected<R: AsyncRuntime>(
+    shared: &Shared<R>,
     connection: &Connection,
     peer: &Peer,
 ) -> Result<PeerIdentity, Unexpected> {
@@ -106,12 +107,15 @@ fn expected(
     }
 }
 
-async fn resolve(shared: &Shared, peer_address: &str) -> Result<SocketAddr, LinkError> {
+async fn resolve<R: AsyncRuntime>(
+    shared: &Shared<R>,
+    peer_address: &str,
+) -> Result<SocketAddr, LinkError> {
     let own = shared
         .endpoint
         .local_addr()
         .map_err(|error| unreachable(error.to_string()))?;
-    let found = tokio::net::lookup_host(peer_address)
+    let found = look_up::<R>(peer_address)
         .await
         .map_err(|error| unreachable(format!("cannot resolve {peer_address}: {error}")))?;
     found
@@ -124,8 +128,17 @@ async fn resolve(shared: &Shared, peer_address: &str) -> Result<SocketAddr, Link
         })
 }
 
+// An address in digits costs nothing; the system's resolver blocks.
+async fn look_up<R: AsyncRuntime>(peer_address: &str) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = peer_address.parse() {
+        return Ok(vec![address]);
+    }
+    let name = peer_address.to_owned();
+    R::spawn_blocking(move || Ok(name.to_socket_addrs()?.collect())).await?
+}
+
 /// What a node says of itself first.
-pub(super) fn own_hello(shared: &Shared) -> wire::Hello {
+pub(super) fn own_hello<R: AsyncRuntime>(shared: &Shared<R>) -> wire::Hello {
     wire::Hello {
         protocol_version: PROTOCOL_VERSION,
         cluster_id: shared.identity.cluster_id.clone(),
@@ -155,8 +168,8 @@ pub(super) fn check_hello(hello: &wire::Hello, certified: &PeerIdentity) -> Resu
     Ok(())
 }
 
-async fn say_hello(
-    shared: &Shared,
+async fn say_hello<R: AsyncRuntime>(
+    shared: &Shared<R>,
     connection: &Connection,
 ) -> Result<quinn::RecvStream, LinkError> {
     let (mut tx, rx) = connection
@@ -172,10 +185,11 @@ async fn say_hello(
 }
 
 impl Dialled {
-    /// Awaits the peer's hello and closes the connection when it is wrong.
-    pub(super) async fn watch_hello(mut self, shared: Arc<Shared>) {
+    /// Awaits the peer's hello and closes the connection when it is wrong, or does not come.
+    pub(super) async fn watch_hello<R: AsyncRuntime>(mut self, shared: Arc<Shared<R>>) {
         let limit = shared.options.dial_limit;
-        let checked = match timeout(limit, frame::read(&mut self.hello, None)).await {
+        let address = self.connection.remote_address();
+        let checked = match R::timeout(limit, frame::read(&mut self.hello, None)).await {
             Ok(Ok(Some(held))) => match wire::Hello::decode(held.frame) {
                 Ok(hello) => check_hello(&hello, &self.identity),
                 Err(error) => Err(Refusal::WrongHello {
@@ -190,9 +204,17 @@ impl Dialled {
                 }
                 return;
             }
-            Ok(Ok(None)) | Err(_) => Err(Refusal::WrongHello {
-                detail: "no hello came".into(),
+            Ok(Ok(None)) => Err(Refusal::WrongHello {
+                detail: "the peer said nothing".into(),
             }),
+            // Who cannot be heard has refused nothing: the next call dials again.
+            Err(_) => {
+                let identity = &self.identity;
+                let limit_ms = limit.as_millis();
+                tracing::info!(%address, %identity, limit_ms, "peer unreachable: no hello came");
+                self.connection.close(CODE_GOING, NO_HELLO);
+                return;
+            }
         };
         if let Err(refusal) = checked {
             self.connection
@@ -201,14 +223,14 @@ impl Dialled {
         }
     }
 
-    fn refuse(&self, shared: &Shared, refusal: Refusal) {
+    fn refuse<R: AsyncRuntime>(&self, shared: &Shared<R>, refusal: Refusal) {
         let address = self.connection.remote_address();
         refuse(shared, address, Some(self.identity.clone()), refusal);
     }
 }
 
-fn refuse(
-    shared: &Shared,
+fn refuse<R: AsyncRuntime>(
+    shared: &Shared<R>,
     address: SocketAddr,
     identity: Option<PeerIdentity>,
     reason: Refusal,

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft_rt::watch::{Watch, WatchReceiver as _, WatchSender as _};
+use openraft_rt::{AsyncRuntime, Instant as _};
 use quinn::{Connection, RecvStream, SendDatagramError, SendStream};
 use stellara_raft_store::types::NodeId;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
 
 use super::dial::{dial, unreachable};
 use super::frame::{self, Budget, Shape, closed, connection_error};
@@ -44,11 +44,12 @@ impl Lane {
 
 type Key = (NodeId, Lane);
 type Outcome = Result<Connection, LinkError>;
+type Waiting<R> = <<R as AsyncRuntime>::Watch as Watch>::Receiver<Option<Outcome>>;
 
-enum Slot {
+enum Slot<R: AsyncRuntime> {
     /// Not connected: not before `retry_at`.
     Down {
-        retry_at: Instant,
+        retry_at: R::Instant,
         failures: u32,
         error: LinkError,
     },
@@ -57,53 +58,63 @@ enum Slot {
         address: String,
         number: u64,
         failures: u32,
-        outcome: watch::Receiver<Option<Outcome>>,
+        outcome: Waiting<R>,
     },
     /// Connected.
-    Up(Live),
+    Up(Live<R::Instant>),
 }
 
-#[derive(Clone)]
-struct Live {
+struct Live<I> {
     connection: Connection,
     address: String,
     generation: u64,
-    since: Instant,
+    since: I,
     failures: u32,
     // Packets received by then: a growing number is a sign of life.
-    heard: (u64, Instant),
+    heard: (u64, I),
 }
 
-enum Ticket {
+enum Ticket<R: AsyncRuntime> {
     Ready(Connection),
-    Wait(watch::Receiver<Option<Outcome>>),
+    Wait(Waiting<R>),
     Failed(LinkError),
 }
 
-#[derive(Default)]
-struct Slots {
-    slots: BTreeMap<Key, Slot>,
+struct Slots<R: AsyncRuntime> {
+    slots: BTreeMap<Key, Slot<R>>,
     dials: u64,
 }
 
 /// The way to other nodes over QUIC.
-#[derive(Clone)]
-pub struct QuicLink {
-    shared: Arc<Shared>,
-    slots: Arc<Mutex<Slots>>,
+pub struct QuicLink<R: AsyncRuntime> {
+    shared: Arc<Shared<R>>,
+    slots: Arc<Mutex<Slots<R>>>,
 }
 
-impl fmt::Debug for QuicLink {
+impl<R: AsyncRuntime> Clone for QuicLink<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            slots: Arc::clone(&self.slots),
+        }
+    }
+}
+
+impl<R: AsyncRuntime> fmt::Debug for QuicLink<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "QuicLink of {}", self.shared.identity)
     }
 }
 
-impl QuicLink {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+impl<R: AsyncRuntime> QuicLink<R> {
+    pub(super) fn new(shared: Arc<Shared<R>>) -> Self {
+        let slots = Slots {
+            slots: BTreeMap::new(),
+            dials: 0,
+        };
         Self {
             shared,
-            slots: Arc::default(),
+            slots: Arc::new(Mutex::new(slots)),
         }
     }
 
@@ -113,13 +124,13 @@ impl QuicLink {
             Ticket::Failed(error) => return Err(error),
             Ticket::Wait(outcome) => outcome,
         };
-        match outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().expect("waited for it"),
+        match outcome.wait_until(Option::is_some).await {
+            Ok(outcome) => outcome.expect("waited for it"),
             Err(_) => Err(unreachable("the node stops".into())),
         }
     }
 
-    fn ticket(&self, peer: &Peer, lane: Lane) -> Ticket {
+    fn ticket(&self, peer: &Peer, lane: Lane) -> Ticket<R> {
         let key = (peer.node_id, lane);
         let mut slots = self.slots.lock().expect("no holder panics");
         let failures = match slots.slots.get(&key) {
@@ -129,7 +140,7 @@ impl QuicLink {
                 failures,
                 error,
             }) => {
-                if Instant::now() < *retry_at {
+                if R::Instant::now() < *retry_at {
                     return Ticket::Failed(error.clone());
                 }
                 *failures
@@ -154,7 +165,7 @@ impl QuicLink {
 
     // Usable, replaceable at once, or lost so soon that dialling waits: a peer that refuses after the handshake would
     // otherwise be dialled by every call.
-    fn usable(&self, live: &Live, peer: &Peer) -> Result<bool, (LinkError, u32)> {
+    fn usable(&self, live: &Live<R::Instant>, peer: &Peer) -> Result<bool, (LinkError, u32)> {
         let Some(lost) = live.connection.close_reason() else {
             let current = self.shared.credentials().generation;
             return Ok(live.address == peer.info.peer_address && live.generation == current);
@@ -168,26 +179,20 @@ impl QuicLink {
         Ok(false)
     }
 
-    fn down(&self, error: LinkError, failures: u32) -> Slot {
+    fn down(&self, error: LinkError, failures: u32) -> Slot<R> {
         let options = &self.shared.options;
         let doubled = options.redial_min * 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
         Slot::Down {
-            retry_at: Instant::now() + doubled.min(options.redial_max),
+            retry_at: R::Instant::now() + doubled.min(options.redial_max),
             failures,
             error,
         }
     }
 
-    fn start_dial(
-        &self,
-        slots: &mut Slots,
-        key: Key,
-        peer: &Peer,
-        failures: u32,
-    ) -> watch::Receiver<Option<Outcome>> {
+    fn start_dial(&self, slots: &mut Slots<R>, key: Key, peer: &Peer, failures: u32) -> Waiting<R> {
         slots.dials += 1;
         let number = slots.dials;
-        let (tx, outcome) = watch::channel(None);
+        let (tx, outcome) = R::Watch::channel(None);
         slots.slots.insert(
             key,
             Slot::Dialling {
@@ -199,18 +204,19 @@ impl QuicLink {
         );
         let (link, peer) = (self.clone(), peer.clone());
         // Ends by itself: dialling and the hello have a limit.
-        tokio::spawn(async move {
+        drop(R::spawn(async move {
             let credentials = link.shared.credentials();
             let dialled = dial(&link.shared, &credentials, &peer).await;
             let result = dialled.as_ref().map(|dialled| dialled.connection.clone());
             let result = result.map_err(Clone::clone);
             link.settle(key, number, credentials.generation, &result);
-            tx.send_replace(Some(result));
+            // Whoever waited may have given up.
+            tx.send(Some(result)).ok();
             drop(tx);
             if let Ok(dialled) = dialled {
                 dialled.watch_hello(Arc::clone(&link.shared)).await;
             }
-        });
+        }));
         outcome
     }
 
@@ -229,7 +235,7 @@ impl QuicLink {
         if *number != dial {
             return;
         }
-        let now = Instant::now();
+        let now = R::Instant::now();
         let slot = match result {
             Ok(connection) => Slot::Up(Live {
                 connection: connection.clone(),
@@ -253,7 +259,7 @@ impl QuicLink {
         };
         let received = live.connection.stats().udp_rx.datagrams;
         if received != live.heard.0 {
-            live.heard = (received, Instant::now());
+            live.heard = (received, R::Instant::now());
             return;
         }
         if live.heard.1.elapsed() > self.shared.options.silence_max {
@@ -307,7 +313,7 @@ impl QuicLink {
     }
 }
 
-impl Slots {
+impl<R: AsyncRuntime> Slots<R> {
     fn make_room(&mut self, key: Key) {
         if self.slots.len() < SLOTS_MAX || self.slots.contains_key(&key) {
             return;
@@ -321,7 +327,7 @@ impl Slots {
     }
 }
 
-impl PeerLink for QuicLink {
+impl<R: AsyncRuntime> PeerLink for QuicLink<R> {
     type Tx = QuicTx;
     type Rx = QuicRx;
 
@@ -338,7 +344,7 @@ impl PeerLink for QuicLink {
                 bytes_max: FRAME_BYTES_MAX,
             });
         }
-        match timeout(limit, self.exchange(peer, class, request)).await {
+        match R::timeout(limit, self.exchange(peer, class, request)).await {
             Ok(answer) => answer,
             Err(_) => {
                 self.timed_out((peer.node_id, Lane::of(class)));

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use openraft_rt::Instant;
 use quinn::{Connection, ConnectionError};
 use rustls::pki_types::CertificateDer;
 use stellara_raft_store::types::NodeId;
 use thiserror::Error;
-use tokio::time::Instant;
 
 use crate::certs::{IdentityError, identity_of_certificate};
 use crate::ports::peer_link::PeerIdentity;
@@ -190,18 +190,23 @@ pub struct RefusedPeer {
     pub reason: Refusal,
 }
 
-#[derive(Default)]
-struct Book {
+struct Book<I> {
     recent: VecDeque<RefusedPeer>,
     // When a peer and reason was last logged, and how many lines were kept back since.
-    logged: BTreeMap<(IpAddr, u8), (Instant, u64)>,
+    logged: BTreeMap<(IpAddr, u8), (I, u64)>,
 }
 
 /// The last refusals.
-#[derive(Default)]
-pub(super) struct Refusals(Mutex<Book>);
+pub(super) struct Refusals<I>(Mutex<Book<I>>);
 
-impl Refusals {
+impl<I: Instant> Refusals<I> {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Book {
+            recent: VecDeque::new(),
+            logged: BTreeMap::new(),
+        }))
+    }
+
     pub(super) fn recent(&self) -> Vec<RefusedPeer> {
         let book = self.0.lock().expect("no holder panics");
         book.recent.iter().cloned().collect()
@@ -227,12 +232,12 @@ impl Refusals {
     }
 }
 
-impl Book {
+impl<I: Instant> Book<I> {
     fn may_log(&mut self, refused: &RefusedPeer) -> Option<u64> {
-        let now = Instant::now();
+        let now = I::now();
         let key = (refused.address.ip(), refused.reason.kind());
         if let Some((at, kept_back)) = self.logged.get_mut(&key) {
-            if now.duration_since(*at) < LOG_EVERY {
+            if now - *at < LOG_EVERY {
                 *kept_back += 1;
                 return None;
             }
@@ -240,8 +245,7 @@ impl Book {
             return Some(std::mem::take(kept_back));
         }
         if self.logged.len() >= LOGGED_MAX {
-            self.logged
-                .retain(|_, (at, _)| now.duration_since(*at) < LOG_EVERY);
+            self.logged.retain(|_, (at, _)| now - *at < LOG_EVERY);
         }
         // Refusals from more addresses than that at once are an attack: they are kept, not logged.
         if self.logged.len() >= LOGGED_MAX {

@@ -5,31 +5,28 @@
 
 use std::sync::Arc;
 
+use openraft_rt::AsyncRuntime;
 use prost::Message;
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use stellara_proto::v1::peer as wire;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::dial::{check_hello, own_hello};
-use super::frame::{self, Budget, Shape};
+use super::frame::{self, Budget, Shape, connection_error};
 use super::link::{QuicRx, QuicTx};
 use super::refusal::{Refusal, RefusedPeer, check_cluster, identity_of};
-use super::{CODE_REFUSED, Shared};
+use super::tasks::Tasks;
+use super::{CODE_GOING, CODE_REFUSED, NO_HELLO, Shared};
 use crate::ports::peer_link::{LinkError, PeerIdentity, PeerService, StreamClass};
 
 /// Accepts connections until the endpoint is closed, then ends theirs.
-pub(super) async fn accept<S: PeerService>(shared: Arc<Shared>, service: Arc<S>) {
+pub(super) async fn accept<R: AsyncRuntime, S: PeerService>(
+    shared: Arc<Shared<R>>,
+    service: Arc<S>,
+) {
     let budgets = Arc::new(Budgets::new(shared.options.in_flight_bytes_max));
-    let mut connections = JoinSet::new();
-    loop {
-        let incoming = tokio::select! {
-            biased;
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            incoming = shared.endpoint.accept() => incoming,
-        };
-        let Some(incoming) = incoming else { break };
+    let connections = Tasks::<R>::new();
+    while let Some(incoming) = shared.endpoint.accept().await {
         let connections_max = shared.options.connections_max;
         if connections.len() >= connections_max {
             shared.refusals.add(RefusedPeer {
@@ -47,7 +44,7 @@ pub(super) async fn accept<S: PeerService>(shared: Arc<Shared>, service: Arc<S>)
         };
         connections.spawn(server.connection(incoming));
     }
-    while connections.join_next().await.is_some() {}
+    connections.all_ended().await;
 }
 
 /// The bytes of unanswered requests, by class: a class that is full does not hold another up.
@@ -67,13 +64,21 @@ impl Budgets {
     }
 }
 
-struct Server<S> {
-    shared: Arc<Shared>,
+/// Why a connection is not served.
+enum Ungreeted {
+    /// The peer is refused.
+    Refused(Refusal),
+    /// The peer is not heard any more, which is no refusal.
+    Gone { detail: String },
+}
+
+struct Server<R: AsyncRuntime, S> {
+    shared: Arc<Shared<R>>,
     service: Arc<S>,
     budgets: Arc<Budgets>,
 }
 
-impl<S> Clone for Server<S> {
+impl<R: AsyncRuntime, S> Clone for Server<R, S> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -83,7 +88,7 @@ impl<S> Clone for Server<S> {
     }
 }
 
-impl<S: PeerService> Server<S> {
+impl<R: AsyncRuntime, S: PeerService> Server<R, S> {
     async fn connection(self, incoming: Incoming) {
         let address = incoming.remote_address();
         let refuse = |identity, reason| {
@@ -94,7 +99,7 @@ impl<S: PeerService> Server<S> {
             });
         };
         let handshake = async { incoming.accept()?.await };
-        let connection = match timeout(self.shared.options.dial_limit, handshake).await {
+        let connection = match R::timeout(self.shared.options.dial_limit, handshake).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => {
                 match Refusal::of_handshake(&error) {
@@ -119,8 +124,14 @@ impl<S: PeerService> Server<S> {
         if let Err(reason) = self.admit(&from) {
             return refused(Some(from), reason);
         }
-        if let Err(reason) = self.greet(&connection, &from).await {
-            return refused(Some(from), reason);
+        match self.greet(&connection, &from).await {
+            Ok(()) => {}
+            Err(Ungreeted::Refused(reason)) => return refused(Some(from), reason),
+            Err(Ungreeted::Gone { detail }) => {
+                tracing::info!(%from, %address, detail, "peer unreachable: no hello came");
+                connection.close(CODE_GOING, NO_HELLO);
+                return;
+            }
         }
         tracing::debug!(%from, %address, "peer connected");
         self.streams(&connection, &from).await;
@@ -133,35 +144,45 @@ impl<S: PeerService> Server<S> {
             .map_err(|detail| Refusal::NotAdmitted { detail })
     }
 
-    async fn greet(&self, connection: &Connection, from: &PeerIdentity) -> Result<(), Refusal> {
-        let wrong = |detail: String| Refusal::WrongHello { detail };
+    async fn greet(&self, connection: &Connection, from: &PeerIdentity) -> Result<(), Ungreeted> {
+        // On a connection that has ended nothing was said wrong, but it may have ended with a refusal.
+        let failed = |error: LinkError| {
+            let wrong = Refusal::WrongHello {
+                detail: error.to_string(),
+            };
+            let Some(ended) = connection.close_reason() else {
+                return Ungreeted::Refused(wrong);
+            };
+            Refusal::of_handshake(&ended).map_or_else(
+                || Ungreeted::Gone {
+                    detail: ended.to_string(),
+                },
+                Ungreeted::Refused,
+            )
+        };
         let exchange = async {
-            let (mut tx, mut rx) = connection
-                .accept_bi()
-                .await
-                .map_err(|error| wrong(error.to_string()))?;
-            let hello = read_hello(&mut rx)
-                .await
-                .map_err(|error| wrong(error.to_string()))?;
-            check_hello(&hello, from)?;
+            let accepted = connection.accept_bi().await;
+            let (mut tx, mut rx) = accepted.map_err(|error| failed(connection_error(&error)))?;
+            let hello = read_hello(&mut rx).await.map_err(failed)?;
+            check_hello(&hello, from).map_err(Ungreeted::Refused)?;
             let answer = own_hello(&self.shared).encode_to_vec();
-            frame::write(&mut tx, answer.into())
-                .await
-                .map_err(|error| wrong(error.to_string()))?;
+            frame::write(&mut tx, answer.into()).await.map_err(failed)?;
             tx.finish().ok();
             Ok(())
         };
-        timeout(self.shared.options.dial_limit, exchange)
-            .await
-            .unwrap_or_else(|_| Err(wrong("no hello came".into())))
+        let limit = self.shared.options.dial_limit;
+        R::timeout(limit, exchange).await.unwrap_or_else(|_| {
+            Err(Ungreeted::Gone {
+                detail: format!("nothing within {} ms", limit.as_millis()),
+            })
+        })
     }
 
     async fn streams(&self, connection: &Connection, from: &PeerIdentity) {
-        let mut streams = JoinSet::new();
+        let streams = Tasks::<R>::new();
         let ended = loop {
             tokio::select! {
                 biased;
-                Some(_) = streams.join_next(), if !streams.is_empty() => {}
                 datagram = connection.read_datagram() => match datagram {
                     Ok(payload) => self.service.datagram(from.clone(), payload),
                     Err(error) => break error,
@@ -176,12 +197,12 @@ impl<S: PeerService> Server<S> {
         };
         tracing::debug!(%from, %ended, "peer disconnected");
         // Nobody is left to answer.
-        streams.shutdown().await;
+        streams.end().await;
     }
 
     async fn stream(self, from: PeerIdentity, tx: SendStream, mut rx: RecvStream) {
         let limit = self.shared.options.request_limit;
-        match timeout(limit, frame::begun(&mut rx)).await {
+        match R::timeout(limit, frame::begun(&mut rx)).await {
             Ok(Ok(Some(Shape::Call(class)))) => {
                 if let Err(error) = self.answer(&from, class, tx, rx).await {
                     tracing::debug!(%from, ?class, %error, "call not answered");
@@ -210,7 +231,7 @@ impl<S: PeerService> Server<S> {
         tx.set_priority(class.priority()).ok();
         let limit = self.shared.options.request_limit;
         let budget = self.budgets.of(class);
-        let request = timeout(limit, frame::read(&mut rx, Some(budget)))
+        let request = R::timeout(limit, frame::read(&mut rx, Some(budget)))
             .await
             .unwrap_or(Err(LinkError::TimedOut { limit }));
         let held = match request {

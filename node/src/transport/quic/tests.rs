@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use openraft_rt_tokio::TokioRuntime;
 use stellara_raft_store::types::NodeInfo;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -88,7 +89,7 @@ impl PeerService for Echo {
 
 /// A node that echoes.
 struct Node {
-    endpoint: QuicEndpoint,
+    endpoint: QuicEndpoint<TokioRuntime>,
     identity: PeerIdentity,
     datagrams: mpsc::UnboundedReceiver<(PeerIdentity, Bytes)>,
     admitted: mpsc::UnboundedReceiver<PeerIdentity>,

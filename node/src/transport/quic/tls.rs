@@ -13,6 +13,7 @@ use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, PeerIncompatible, RootCertStore,
@@ -36,16 +37,21 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    pub(super) fn new(certs: &NodeCerts, generation: u64) -> Result<Self, QuicError> {
+    /// Peers' certificates are held to the dates that `time` tells.
+    pub(super) fn new(
+        certs: &NodeCerts,
+        time: &Arc<dyn TimeProvider>,
+        generation: u64,
+    ) -> Result<Self, QuicError> {
         Ok(Self {
-            server: Arc::new(server(certs).map_err(|detail| QuicError::Tls { detail })?),
-            client: Arc::new(client(certs).map_err(|detail| QuicError::Tls { detail })?),
+            server: Arc::new(server(certs, time).map_err(|detail| QuicError::Tls { detail })?),
+            client: Arc::new(client(certs, time).map_err(|detail| QuicError::Tls { detail })?),
             generation,
         })
     }
 }
 
-fn server(certs: &NodeCerts) -> Result<QuicServerConfig, String> {
+fn server(certs: &NodeCerts, time: &Arc<dyn TimeProvider>) -> Result<QuicServerConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain_verifier = WebPkiClientVerifier::builder_with_provider(
         Arc::clone(&certs.authorities),
@@ -57,7 +63,7 @@ fn server(certs: &NodeCerts) -> Result<QuicServerConfig, String> {
         chain_verifier,
         provider: Arc::clone(&provider),
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_details(provider, Arc::clone(time))
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
         .with_client_cert_verifier(Arc::new(verifier))
@@ -69,13 +75,13 @@ fn server(certs: &NodeCerts) -> Result<QuicServerConfig, String> {
     QuicServerConfig::try_from(config).map_err(|error| error.to_string())
 }
 
-fn client(certs: &NodeCerts) -> Result<QuicClientConfig, String> {
+fn client(certs: &NodeCerts, time: &Arc<dyn TimeProvider>) -> Result<QuicClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = ServerVerifier {
         authorities: Arc::clone(&certs.authorities),
         provider: Arc::clone(&provider),
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_details(provider, Arc::clone(time))
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| error.to_string())?
         .dangerous()

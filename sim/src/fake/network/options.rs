@@ -27,6 +27,11 @@ impl Latencies {
     pub fn one_way(&self, from: NodeId, to: NodeId) -> Duration {
         self.ways.get(&(from, to)).copied().unwrap_or_default()
     }
+
+    /// From whom to whom times are given.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (NodeId, NodeId)> {
+        self.ways.keys().copied()
+    }
 }
 
 /// How often routes change, and what that does.
@@ -47,6 +52,8 @@ pub struct NetworkOptions {
     pub jitter_permille: u32,
     /// Packets lost at random, in parts per million.
     pub loss_ppm: u32,
+    /// Datagrams, and packets of UDP, that arrive twice, in parts per million.
+    pub duplicate_ppm: u32,
     /// What passes each way between two nodes, in bytes a second; no limit when `None`.
     pub bytes_per_s: Option<u64>,
     /// How routes change; never when `None`.
@@ -66,6 +73,7 @@ impl NetworkOptions {
             latency,
             jitter_permille: 0,
             loss_ppm: 0,
+            duplicate_ppm: 0,
             bytes_per_s: None,
             routes: None,
             idle: Duration::from_secs(5),

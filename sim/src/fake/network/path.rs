@@ -226,6 +226,20 @@ impl Path {
         [Some(first), second]
     }
 
+    /// As `datagram`, on a path whose queue is bounded: a packet that would leave later than `queue_max` finds no room.
+    pub(super) fn packet(
+        &mut self,
+        now: SimTime,
+        net: &Weather,
+        bytes: usize,
+        queue_max: Duration,
+    ) -> [Option<Duration>; 2] {
+        if self.busy[Rank::FIRST.0] > now + queue_max {
+            return [None, None];
+        }
+        self.datagram(now, net, bytes)
+    }
+
     fn loss_ppm(&mut self, now: SimTime, at: SimTime, net: &Weather) -> u32 {
         let mut loss_ppm = net.loss_ppm;
         for burst in self.bursts.values_mut() {
@@ -327,7 +341,7 @@ impl Path {
 
 /// What becomes of a datagram at the end of its path.
 #[derive(Debug)]
-pub(super) enum Gate {
+pub(in crate::fake) enum Gate {
     Open,
     Lost,
     Held(Arc<Notify>),

@@ -134,7 +134,7 @@ impl SharedState {
             seed: stream(NETWORK_TAG, "paths").next_bits(),
             weather: Weather {
                 loss_ppm: options.loss_ppm,
-                duplicate_ppm: 0,
+                duplicate_ppm: options.duplicate_ppm,
                 options,
             },
             paths: BTreeMap::new(),
@@ -180,6 +180,18 @@ impl SharedState {
         path.datagram(now(), weather, bytes)
     }
 
+    /// The same for a packet on a path whose queue takes what leaves within `queue_max`.
+    pub(super) fn packet(
+        &self,
+        way: Way,
+        bytes: usize,
+        queue_max: Duration,
+    ) -> [Option<Duration>; 2] {
+        let mut state = self.state();
+        let (path, weather) = state.path(way);
+        path.packet(now(), weather, bytes, queue_max)
+    }
+
     /// Since when nothing arrives on this way.
     pub(super) fn stalled_since(&self, way: Way) -> Option<SimTime> {
         self.state().stall(way).map(|stall| stall.since)
@@ -191,6 +203,12 @@ impl SharedState {
         if !state.connections.contains_key(&way.pair()) {
             return Gate::Lost;
         }
+        state.paths.get(&way).map_or(Gate::Open, Path::gate)
+    }
+
+    /// The same for a packet, which needs no connection.
+    pub(super) fn packet_gate(&self, way: Way) -> Gate {
+        let state = self.state();
         state.paths.get(&way).map_or(Gate::Open, Path::gate)
     }
 

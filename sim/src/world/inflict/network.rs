@@ -10,6 +10,20 @@ use crate::plan::target::Target;
 use crate::world::World;
 
 impl World {
+    /// Cuts a node off from all others; it still reaches the ledger.
+    pub fn isolate(&self, node_id: NodeId) {
+        for other in self.others(node_id) {
+            self.network.cut(node_id, other);
+        }
+    }
+
+    /// Joins a node with all others again.
+    pub fn rejoin(&self, node_id: NodeId) {
+        for other in self.others(node_id) {
+            self.network.heal(node_id, other);
+        }
+    }
+
     fn hold(&self, ailment: Ailment) -> Undo {
         Undo::Network(self.network.hold(ailment))
     }

@@ -69,11 +69,11 @@ impl ClusterService for Mirror {
 
 struct Node {
     node_id: u64,
-    endpoint: QuicEndpoint,
+    endpoint: QuicEndpoint<TokioRuntime>,
     raft: Raft<C, MemoryState>,
     state: MemoryState,
     disk: MemoryDisk,
-    heart: Arc<Heart<TokioRuntime, QuicLink>>,
+    heart: Arc<Heart<TokioRuntime, QuicLink<TokioRuntime>>>,
     beating: tokio::task::JoinHandle<()>,
     stop: watch::Sender<()>,
 }

@@ -176,11 +176,15 @@ impl State {
                 to: *to,
             })
         });
-        from_each.chain(self.paths.keys().copied()).collect()
+        let ways = self.weather.options.latency.ways();
+        let told = ways.map(|(from, to)| Way { from, to });
+        let known = self.paths.keys().copied();
+        from_each.chain(told).chain(known).collect()
     }
 
     fn sum_up(&mut self) {
-        let (mut loss_ppm, mut duplicate_ppm) = (self.weather.options.loss_ppm, 0_u32);
+        let options = &self.weather.options;
+        let (mut loss_ppm, mut duplicate_ppm) = (options.loss_ppm, options.duplicate_ppm);
         for ailment in self.holds.values() {
             match ailment {
                 Ailment::Loss { loss_ppm: more } => loss_ppm = loss_ppm.saturating_add(*more),
