@@ -1,5 +1,7 @@
 //! How far the voters of a topology are from each other, and which of them a majority needs.
 
+use std::cmp::Ordering;
+
 use super::WidestQuorum;
 use crate::plan::topology::Topology;
 use crate::regions::region_round_trip;
@@ -23,15 +25,20 @@ pub(super) struct Distances {
 
 impl Distances {
     pub(super) fn of(topology: &Topology) -> Result<Self, NoPath> {
-        let count = topology.regions.len();
-        let mut table = vec![vec![RoundTrip::default(); count]; count];
-        for a in 0..count {
-            for b in a + 1..count {
-                let found = round_trip(topology, &topology.regions[a], &topology.regions[b])?;
-                table[a][b] = found;
-                table[b][a] = found;
-            }
-        }
+        let regions = &topology.regions;
+        let to_each = |(at, a): (usize, &String)| {
+            let each = regions.iter().enumerate().map(move |(to, b)| {
+                // The measured figures differ a little by direction: the simulated paths take the earlier region's.
+                match at.cmp(&to) {
+                    Ordering::Less => round_trip(topology, a, b),
+                    Ordering::Equal => Ok(RoundTrip::default()),
+                    Ordering::Greater => round_trip(topology, b, a),
+                }
+            });
+            each.collect::<Result<Vec<_>, _>>()
+        };
+        let table = regions.iter().enumerate().map(to_each);
+        let table = table.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             regions: topology.regions.clone(),
             table,
