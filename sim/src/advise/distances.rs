@@ -1,5 +1,7 @@
 //! How far the voters of a topology are from each other, and which of them a majority needs.
 
+use std::cmp::Ordering;
+
 use super::WidestQuorum;
 use crate::plan::topology::Topology;
 use crate::regions::region_round_trip;
@@ -24,21 +26,22 @@ pub(super) struct Distances {
 impl Distances {
     pub(super) fn of(topology: &Topology) -> Result<Self, NoPath> {
         let regions = &topology.regions;
-        let way = |(a, from): (usize, &String), (b, to): (usize, &String)| match a == b {
-            true => Ok(RoundTrip::default()),
-            false => round_trip(topology, from, to),
+        let to_each = |(at, a): (usize, &String)| {
+            let each = regions.iter().enumerate().map(move |(to, b)| {
+                // The measured figures differ a little by direction: the simulated paths take the earlier region's.
+                match at.cmp(&to) {
+                    Ordering::Less => round_trip(topology, a, b),
+                    Ordering::Equal => Ok(RoundTrip::default()),
+                    Ordering::Greater => round_trip(topology, b, a),
+                }
+            });
+            each.collect::<Result<Vec<_>, _>>()
         };
-        let row = |from| {
-            let others = regions.iter().enumerate();
-            others.map(|to| way(from, to)).collect::<Result<_, _>>()
-        };
+        let table = regions.iter().enumerate().map(to_each);
+        let table = table.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            regions: regions.clone(),
-            table: regions
-                .iter()
-                .enumerate()
-                .map(row)
-                .collect::<Result<_, _>>()?,
+            regions: topology.regions.clone(),
+            table,
         })
     }
 

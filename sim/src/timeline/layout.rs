@@ -155,8 +155,8 @@ fn lane_frame(frame: &mut Marks, plan: &Plan<'_>, lane: &Lane) {
         lane.node_id
     ));
     let own = plan.picture.indexes.iter();
-    let own = own.filter(|index| index.node_id == lane.node_id);
-    let ends = own.clone().next().zip(own.clone().next_back());
+    let mut own = own.filter(|index| index.node_id == lane.node_id);
+    let ends = own.clone().next().zip(own.next_back());
     if let Some((first, last)) = ends {
         frame.put(format_args!(
             "<text class=\"muted\" x=\"24\" y=\"{}\">entries {} → {}</text>",
