@@ -52,7 +52,13 @@ struct Ballot<I> {
     given_at: I,
     /// The end of the voter's log was told to openraft as matched.
     end_told: bool,
+    /// Where the last question that was answered began, and how many were.
+    asked: Option<Option<LogId>>,
+    answers: u32,
 }
+
+/// Questions of one search that are answered from a voter's words: it steps back eight entries at a time.
+const ANSWERS_MAX: u32 = 64;
 
 impl<I> Ballot<I> {
     /// The end of the voter's log, if this node's log surely holds it: both ends were written by one leader, who wrote
@@ -78,6 +84,8 @@ impl<R: AsyncRuntime + 'static> Ballots<R> {
             response: (response.vote, response.last_log_id),
             given_at: R::Instant::now(),
             end_told: false,
+            asked: None,
+            answers: 0,
         };
         self.lock().insert(voter, ballot);
     }
@@ -109,12 +117,16 @@ impl<R: AsyncRuntime + 'static> Ballots<R> {
         let term = request.vote.leader_id.term;
         let of_it = request.vote.committed && request.vote.leader_id == ballot.vote.leader_id;
         let committed = request.leader_commit.is_some_and(|at| term_of(&at) == term);
-        let fresh = ballot.given_at.elapsed() <= FRESH;
+        // A question that comes again was not helped by its answer: the voter itself is asked, or it would come for ever.
+        let helped = ballot.asked != Some(request.prev_log_id) && ballot.answers < ANSWERS_MAX;
+        let fresh = helped && ballot.given_at.elapsed() <= FRESH;
         let Some(end) = ballot.end().filter(|_| of_it && !committed && fresh) else {
             ballots.remove(&voter);
             return None;
         };
         let prev = request.prev_log_id;
+        ballot.asked = Some(prev);
+        ballot.answers += 1;
         if prev < Some(end) {
             let matched = if last.index < end.index { last } else { end };
             ballot.end_told |= matched == end;

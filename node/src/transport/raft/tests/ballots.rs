@@ -86,6 +86,14 @@ fn a_search_that_begins_past_the_end_is_sent_back() {
 }
 
 #[test]
+fn a_question_that_comes_again_is_for_the_voter_itself() {
+    let ballots = elected(log_id(4, 40), log_id(4, 20));
+    assert_eq!(ballots.append(VOTER, &search(20, 28)), lacks(log_id(4, 21)));
+    assert_eq!(ballots.append(VOTER, &search(20, 28)), None);
+    assert_eq!(ballots.append(VOTER, &search(8, 16)), None);
+}
+
+#[test]
 fn a_log_that_another_leader_wrote_last_is_searched() {
     let ballots = elected(log_id(4, 40), log_id(3, 38));
     assert_eq!(ballots.append(VOTER, &search(32, 40)), None);
