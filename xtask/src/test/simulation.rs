@@ -40,7 +40,7 @@ pub fn run() -> Result<Done, StepError> {
     };
     shell::run(&mut swarm(&[
         "--scenario",
-        "chaos,calm,chaos-quic",
+        "chaos,calm",
         "--seeds",
         TWICE,
         "--twice",
