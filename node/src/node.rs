@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::{Config, Raft, SnapshotPolicy};
@@ -32,6 +32,7 @@ use crate::transport::detector::DetectorOptions;
 use crate::transport::raft::memory::Recall;
 use crate::transport::raft::{Heart, Memory, RaftFactory, RaftLinkOptions, RaftService};
 
+mod ended;
 mod inside;
 mod peers;
 mod rejoin;
@@ -161,6 +162,8 @@ struct Inner<P: Ports> {
     gate: Gate,
     log: Log<P>,
     memory: Memory,
+    /// Why the node ended, when it was no failure of Raft's.
+    broken: OnceLock<String>,
     options: NodeOptions,
 }
 
@@ -264,6 +267,7 @@ impl<P: Ports> Node<P> {
                 gate,
                 log,
                 memory: memory.clone(),
+                broken: OnceLock::new(),
                 options,
             }),
         };
@@ -411,18 +415,6 @@ impl<P: Ports> Node<P> {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::error!(%error, "raft did not stop cleanly");
         }
-    }
-
-    /// Resolves when Raft stopped by itself, with the reason: the disk failed or a record is corrupt.
-    pub async fn failed(&self) -> String {
-        // These change seldom, the full metrics with every entry; both end with Raft.
-        let mut ended = self.inner.raft.server_metrics();
-        while ended.changed().await.is_ok() {
-            ended.borrow_and_update();
-        }
-        let metrics = self.inner.raft.metrics();
-        let running = metrics.borrow_watched().running_state.clone();
-        running.map_or_else(|fatal| fatal.to_string(), |()| "raft ended".to_owned())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::invariants::{Checks, Ending, Violation};
 use crate::plan::Plan;
-use crate::runtime::{RunError, SimOptions, SimRuntime, SimTime, TraceText, now, sleep};
+use crate::runtime::{SimOptions, SimRuntime, SimTime, TraceText, now, sleep};
 use crate::timeline::picture::Picture;
 use crate::timeline::recorder::{self, Recording};
 use crate::world::{World, WorldOptions};
@@ -124,7 +124,7 @@ pub fn run(plan: &Plan, options: &RunOptions) -> Ran {
     recorder::start(options.record, &plan.topology.regions);
     let driven = runtime.drive(scenario(plan, options));
     let report = runtime.report();
-    let mut told = driven.unwrap_or_else(|error| Told::cut_short(&error, report.at));
+    let mut told = driven.unwrap_or_else(|error| Told::nothing(report.at, error.to_string()));
     if let Some(panic) = report.panics.first() {
         let detail = format!("{} tasks panicked, first: {panic:?}", report.panics_total);
         let known = |violation: &&Violation| violation.invariant == NO_PANIC;
@@ -176,10 +176,11 @@ pub(crate) fn violation(invariant: &'static str, at: SimTime, detail: String) ->
 }
 
 impl Told {
-    fn cut_short(error: &RunError, at: SimTime) -> Self {
+    /// A run that came to nothing: it was cut short, or never ready.
+    fn nothing(at: SimTime, why: String) -> Self {
         Self {
             ready_at: at,
-            violations: vec![violation(LIVENESS, at, error.to_string())],
+            violations: vec![violation(LIVENESS, at, why)],
             acked: 0,
             settled: 0,
             gaps: Gaps::default(),
@@ -198,11 +199,11 @@ async fn start(plan: &Plan) -> Result<World, String> {
 async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
     let mut world = match start(plan).await {
         Ok(world) => world,
-        Err(why) => return Told::not_started(why),
+        Err(why) => return Told::nothing(now(), why),
     };
     let checks = Checks::start(&world);
     if let Err(late) = world.until_ready(READY).await {
-        let mut told = Told::not_started(late.to_string());
+        let mut told = Told::nothing(now(), late.to_string());
         told.violations.extend(checks.violations());
         world.stop();
         return told;
@@ -261,17 +262,5 @@ async fn scenario(plan: &Plan, options: &RunOptions) -> Told {
         acked,
         settled,
         gaps,
-    }
-}
-
-impl Told {
-    fn not_started(why: String) -> Self {
-        Self {
-            ready_at: now(),
-            violations: vec![violation(LIVENESS, now(), why)],
-            acked: 0,
-            settled: 0,
-            gaps: Gaps::default(),
-        }
     }
 }

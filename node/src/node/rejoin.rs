@@ -74,7 +74,7 @@ async fn rebuild<P: Ports>(inner: &Inner<P>, until: Index) {
     }
     // The entries, too, are durable after this.
     if let Err(error) = inner.log.end_rebuild().await {
-        tracing::error!(%error, "the end of the rebuild is not on disk: this node does not vote; restart it");
+        inner.end_broken(&error).await;
         return;
     }
     inner.memory.set(Recall::Whole);
@@ -203,8 +203,10 @@ impl<P: Ports> Rejoiner<'_, P> {
         );
         let inner = self.inner;
         // The note first: a crash between the two leaves a blank log, and all begins anew.
-        let noted = inner.log.begin_rebuild(at.index).await;
-        noted.map_err(|error| format!("the rebuild is not noted on disk: {error}"))?;
+        if let Err(error) = inner.log.begin_rebuild(at.index).await {
+            inner.end_broken(&error).await;
+            return Err(format!("the rebuild is not noted on disk: {error}"));
+        }
         // As if the leader had beaten: nothing of an older one is accepted from now on.
         let floor = vote(at.term, leader, true);
         let beat = AppendEntriesRequest {

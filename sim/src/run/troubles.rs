@@ -10,8 +10,7 @@ use crate::plan::fault::Fault;
 use crate::plan::{FaultAt, Plan};
 use crate::runtime::{SimTime, now};
 use crate::timeline::recorder;
-use crate::world::World;
-use crate::world::{Relief, Stopped};
+use crate::world::{Relief, Stopped, World};
 
 use super::failover::Gaps;
 

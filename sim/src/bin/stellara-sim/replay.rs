@@ -65,7 +65,58 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     Err(Failure::Broken { runs: 1, of: 1 })
 }
 
-/// Whether a line of the trace is about a node: it ran there, or names it.
+/// Whether an event is about a node: it names it, or is on a way from it or to it. A line is a moment, a kind, two
+/// numbers and words; a way is one number, with the sender in its upper half.
 fn is_of(line: &str, node: u64) -> bool {
-    line.contains(&format!("n{node} ")) || line.contains(&format!("node {node}"))
+    let mut words = line.split(' ').skip(1);
+    let kind = words.next().unwrap_or_default();
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+    let (first, second) = (number(), number());
+    let named = match kind {
+        // Their numbers are ledgers, lengths and calls.
+        "ledger-submit" | "ledger-query" => false,
+        "cut" | "heal" | "connected" | "disconnected" => [first, second].contains(&Some(node)),
+        _ => first.is_some_and(|first| match first >> 32 {
+            0 => first == node,
+            from => from == node || first & u64::from(u32::MAX) == node,
+        }),
+    };
+    let told =
+        |word: &str| word.trim_matches(|letter: char| !letter.is_ascii_digit()) == node.to_string();
+    let nodes = line
+        .match_indices("node ")
+        .map(|(at, found)| &line[at + found.len()..]);
+    named
+        || nodes
+            .map(|rest| rest.split(' ').next().unwrap_or_default())
+            .any(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of;
+
+    fn check(line: &str, nodes: &[u64]) {
+        for node in 1..=3 {
+            assert_eq!(
+                is_of(line, node),
+                nodes.contains(&node),
+                "node {node} in {line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_is_of_the_nodes_it_names() {
+        check("9.390000000 node-start 1 0", &[1]);
+        check("9.39 frame 4294967299 22", &[1, 3]);
+        check("9.39 cut 3 1", &[1, 3]);
+        check("9.39 ledger-query 3 2", &[]);
+        check("9.39 fault 3 0 Pause { node: Node(3) } [3]", &[3]);
+        check(
+            "9.39 fault-skipped 0 0 TakeSnapshot: node 2 does not run",
+            &[2],
+        );
+        check("9.39 acknowledged 2 5767168", &[2]);
+    }
 }
