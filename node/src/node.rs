@@ -235,7 +235,10 @@ impl<P: Ports> Node<P> {
             outer.disk.clone(),
             options.raft_link,
         )
-        .remembering(memory.clone());
+        .remembering(memory.clone())
+        .electing_after(Duration::from_millis(
+            options.timers.election_timeout_min_ms,
+        ));
         let raft = Raft::new(node_id, config, factory, log.clone(), store.clone())
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;

@@ -36,6 +36,9 @@ pub use memory::Memory;
 pub use peer::RaftPeer;
 pub use service::{ClusterService, RaftService};
 
+/// For how long what a voter told with its vote is believed, unless the timers are known.
+const WORDS_FRESH_FOR: Duration = Duration::from_millis(50);
+
 /// How Raft uses the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftLinkOptions {
@@ -150,7 +153,7 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftFactory<R, L, D> {
             options,
             memory: Memory::whole(),
             board: SnapshotBoard::default(),
-            ballots: Ballots::default(),
+            ballots: Ballots::new(WORDS_FRESH_FOR),
             runtime: PhantomData,
         }
     }
@@ -160,6 +163,16 @@ impl<R: AsyncRuntime + 'static, L: PeerLink, D: Disk> RaftFactory<R, L, D> {
     #[must_use]
     pub fn remembering(self, memory: Memory) -> Self {
         Self { memory, ..self }
+    }
+
+    /// The same clients with another least election timeout than the shortest reasonable one: for half of it, a new
+    /// leader believes what a voter told with its vote.
+    #[must_use]
+    pub fn electing_after(self, election_timeout_min: Duration) -> Self {
+        Self {
+            ballots: Ballots::new(election_timeout_min / 2),
+            ..self
+        }
     }
 
     /// The snapshot transfers of this factory's clients.

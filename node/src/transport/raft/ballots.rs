@@ -13,28 +13,17 @@ use openraft::raft::{
 use openraft_rt::{AsyncRuntime, Instant};
 use stellara_raft_store::types::{LogId, NodeId, Types, Vote, term_of};
 
-/// For how long after a vote its words are used: the search for the end of a log takes a few steps within this process.
-/// It ends before a voter may think of another election: half a round trip and this are less than the least election
-/// timeout, so what openraft takes for an acknowledgement is no older than one.
-const FRESH: Duration = Duration::from_millis(50);
-
 /// The votes given to this node, the last of each voter. Clones share them.
 pub(super) struct Ballots<R: AsyncRuntime + 'static> {
+    fresh_for: Duration,
     by_voter: Arc<Mutex<BTreeMap<NodeId, Ballot<R::Instant>>>>,
 }
 
 impl<R: AsyncRuntime + 'static> Clone for Ballots<R> {
     fn clone(&self) -> Self {
         Self {
+            fresh_for: self.fresh_for,
             by_voter: Arc::clone(&self.by_voter),
-        }
-    }
-}
-
-impl<R: AsyncRuntime + 'static> Default for Ballots<R> {
-    fn default() -> Self {
-        Self {
-            by_voter: Arc::default(),
         }
     }
 }
@@ -71,6 +60,18 @@ impl<I> Ballot<I> {
 }
 
 impl<R: AsyncRuntime + 'static> Ballots<R> {
+    /// No votes yet; a voter's words are used for `fresh_for` after its vote arrived.
+    ///
+    /// openraft takes what they answer for a sign that the voter still follows, which reads wait for. They wait for the
+    /// leader's first entry, too, so for a majority that followed it after the votes; and nobody who follows turns to
+    /// another before the least election timeout is over. So this must be less, by a way from the voter to here.
+    pub(super) fn new(fresh_for: Duration) -> Self {
+        Self {
+            fresh_for,
+            by_voter: Arc::default(),
+        }
+    }
+
     /// A voter gave its vote.
     pub(super) fn given(
         &self,
@@ -119,7 +120,7 @@ impl<R: AsyncRuntime + 'static> Ballots<R> {
         let committed = request.leader_commit.is_some_and(|at| term_of(&at) == term);
         // A question that comes again was not helped by its answer: the voter itself is asked, or it would come for ever.
         let helped = ballot.asked != Some(request.prev_log_id) && ballot.answers < ANSWERS_MAX;
-        let fresh = helped && ballot.given_at.elapsed() <= FRESH;
+        let fresh = helped && ballot.given_at.elapsed() <= self.fresh_for;
         let Some(end) = ballot.end().filter(|_| of_it && !committed && fresh) else {
             ballots.remove(&voter);
             return None;

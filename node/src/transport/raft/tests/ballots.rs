@@ -23,7 +23,7 @@ const VOTER: u64 = 3;
 
 /// Node 2 stands in term 5 with a log that ends at `own`; the voter's ends at `theirs`.
 fn elected(own: LogId, theirs: LogId) -> Ballots<TokioRuntime> {
-    let ballots = Ballots::default();
+    let ballots = Ballots::new(Duration::from_millis(50));
     let asked = vote(5, 2, false);
     let request = VoteRequest::new(asked, Some(own));
     let response = VoteResponse::new(asked, Some(theirs), true);
