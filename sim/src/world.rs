@@ -12,7 +12,7 @@ use stellara_ledger::ConfigError;
 use stellara_machine::command::AccountRole;
 use stellara_node::certs::CertError;
 use stellara_node::executor::{Outside, Settings};
-use stellara_node::gateway::{ClusterView, Freshness, Gateway as _, Role};
+use stellara_node::gateway::{ClusterView, Freshness, Gateway as _};
 use stellara_node::ingress::IngressLimits;
 use stellara_node::node::{Node, NodeOptions, Outer, Ports, StartError, Timers, network};
 use stellara_node::ports::peer_link::PeerIdentity;
@@ -420,11 +420,10 @@ impl World {
     /// Who leads in the highest term, if anyone does.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
-        let statuses = self.statuses();
-        let leaders = statuses.iter().filter(|status| status.role == Role::Leader);
+        let leaders = self.leaders_by_term();
         leaders
-            .max_by_key(|status| status.term)
-            .map(|status| status.node_id)
+            .max_by_key(|(_, term)| *term)
+            .map(|(node_id, _)| node_id)
     }
 
     /// Waits until `look` finds something, at most `limit`, looking every few milliseconds.

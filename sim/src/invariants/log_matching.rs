@@ -20,16 +20,56 @@ struct Written {
     by: NodeId,
 }
 
-/// A log as it was last looked at: the term of each entry.
+/// No entry's term.
+const NO_TERM: u64 = u64::MAX;
+
+/// A log as it was last looked at: the term of each entry, by its index.
 #[derive(Debug, Default)]
 struct Log {
     life: u64,
-    terms: BTreeMap<u64, u64>,
+    terms: Vec<u64>,
+}
+
+/// All entries that were ever seen.
+#[derive(Debug, Default)]
+struct Entries {
+    /// The first of each index, and its term.
+    first: Vec<Option<(u64, Written)>>,
+    /// Those of another term than the first, by index and term.
+    others: BTreeMap<(u64, u64), Written>,
+}
+
+impl Entries {
+    /// The entry as it was first seen; `None` when that is now.
+    fn first(&mut self, index: u64, term: u64, now: Written) -> Option<&mut Written> {
+        let at = place(index);
+        if self.first.len() <= at {
+            self.first.resize(at + 1, None);
+        }
+        match &mut self.first[at] {
+            none @ None => {
+                *none = Some((term, now));
+                None
+            }
+            Some((first, written)) if *first == term => Some(written),
+            Some(_) => match self.others.entry((index, term)) {
+                Slot::Vacant(slot) => {
+                    slot.insert(now);
+                    None
+                }
+                Slot::Occupied(slot) => Some(slot.into_mut()),
+            },
+        }
+    }
+}
+
+fn place(index: u64) -> usize {
+    usize::try_from(index).expect("a log fits in memory")
 }
 
 #[derive(Debug, Default)]
 pub struct LogMatching {
-    entries: BTreeMap<(u64, u64), Written>,
+    entries: Entries,
     logs: BTreeMap<NodeId, Log>,
     compared: u64,
 }
@@ -47,7 +87,7 @@ impl Log {
         if self.life != seen.life {
             *self = Self {
                 life: seen.life,
-                terms: BTreeMap::new(),
+                terms: Vec::new(),
             };
         }
         let mut news = Vec::new();
@@ -58,17 +98,17 @@ impl Log {
                     return true;
                 };
                 let (index, term) = (position.index, term_of(&position));
-                let known = self.terms.get(&index) == Some(&term);
+                let known = self.terms.get(place(index)) == Some(&term);
                 let hash = xxh3_128(value);
                 news.push(Found { index, term, hash });
                 !known
             });
         news.reverse();
         if let Some(last) = news.last() {
-            drop(self.terms.split_off(&(last.index + 1)));
+            self.terms.resize(place(last.index) + 1, NO_TERM);
         }
         for found in &news {
-            self.terms.insert(found.index, found.term);
+            self.terms[place(found.index)] = found.term;
         }
         news
     }
@@ -82,32 +122,30 @@ impl LogMatching {
         before: Option<u64>,
     ) -> Result<(), Breach> {
         let Found { index, term, hash } = *found;
-        match self.entries.entry((index, term)) {
-            Slot::Vacant(slot) => {
-                let by = node_id;
-                slot.insert(Written { hash, before, by });
-            }
-            Slot::Occupied(mut slot) => {
-                let first = slot.get_mut();
-                let by = first.by;
-                if first.hash != hash {
-                    let detail = format!(
-                        "entry {index} of term {term} is not the one that node {by} has: other bytes"
-                    );
-                    return Err(Breach::by(node_id, detail));
-                }
-                if let (Some(first), Some(now)) = (first.before, before)
-                    && first != now
-                {
-                    let detail = format!(
-                        "before entry {index} of term {term} comes one of term {now}, on node {by} one of term {first}"
-                    );
-                    return Err(Breach::by(node_id, detail));
-                }
-                first.before = first.before.or(before);
-                self.compared += u64::from(by != node_id);
-            }
+        let by = node_id;
+        let Some(first) = self
+            .entries
+            .first(index, term, Written { hash, before, by })
+        else {
+            return Ok(());
+        };
+        let by = first.by;
+        if first.hash != hash {
+            let detail = format!(
+                "entry {index} of term {term} is not the one that node {by} has: other bytes"
+            );
+            return Err(Breach::by(node_id, detail));
         }
+        if let (Some(first), Some(now)) = (first.before, before)
+            && first != now
+        {
+            let detail = format!(
+                "before entry {index} of term {term} comes one of term {now}, on node {by} one of term {first}"
+            );
+            return Err(Breach::by(node_id, detail));
+        }
+        first.before = first.before.or(before);
+        self.compared += u64::from(by != node_id);
         Ok(())
     }
 }

@@ -22,30 +22,72 @@ pub struct NoSecret {
     bytes: u64,
 }
 
-/// Finds any of several needles in one pass.
+/// Bytes by which a needle is recognised.
+const MARK_BYTES: usize = 4;
+
+/// Finds any of several needles in one pass over a part of the places: a needle that is long holds a mark at one of any
+/// few places that follow each other.
 struct Needles<'a> {
-    secrets: &'a [Secret],
-    first: [bool; 256],
+    secrets: Vec<&'a [u8]>,
+    /// From one place that is looked at to the next.
+    stride: usize,
+    /// The shortest needle.
+    least: usize,
+    /// By the hash of a mark, whether a needle has one like it in its first `stride` places.
+    marks: Vec<bool>,
 }
 
 impl<'a> Needles<'a> {
     fn new(secrets: &'a [Secret]) -> Self {
-        let mut first = [false; 256];
-        for byte in secrets.iter().filter_map(|secret| secret.bytes().first()) {
-            first[usize::from(*byte)] = true;
+        let secrets = secrets.iter().map(Secret::bytes);
+        let secrets: Vec<&[u8]> = secrets.filter(|secret| !secret.is_empty()).collect();
+        let least = secrets.iter().map(|secret| secret.len()).min().unwrap_or(0);
+        let stride = (least + 1).saturating_sub(MARK_BYTES).max(1);
+        let mut marks = vec![least < MARK_BYTES; 1 << u16::BITS];
+        for secret in &secrets {
+            for mark in secret.windows(MARK_BYTES).take(stride) {
+                marks[hash(mark)] = true;
+            }
         }
-        Self { secrets, first }
+        Self {
+            secrets,
+            stride,
+            least,
+            marks,
+        }
     }
 
     fn are_in(&self, hay: &[u8]) -> bool {
-        let starts = hay.iter().enumerate();
-        let mut starts = starts.filter(|(_, byte)| self.first[usize::from(**byte)]);
-        starts.any(|(at, _)| {
-            let rest = hay.get(at..).unwrap_or_default();
-            let mut secrets = self.secrets.iter().map(Secret::bytes);
-            secrets.any(|secret| !secret.is_empty() && rest.starts_with(secret))
-        })
+        if self.secrets.is_empty() || hay.len() < self.least {
+            return false;
+        }
+        if self.least < MARK_BYTES {
+            return (0..hay.len()).any(|at| self.begins(hay, at));
+        }
+        let mut at = 0;
+        while let Some(mark) = hay.get(at..at + MARK_BYTES) {
+            if self.marks[hash(mark)] {
+                let first = (at + 1).saturating_sub(self.stride);
+                if (first..=at).any(|start| self.begins(hay, start)) {
+                    return true;
+                }
+            }
+            at += self.stride;
+        }
+        false
     }
+
+    fn begins(&self, hay: &[u8], at: usize) -> bool {
+        let rest = hay.get(at..).unwrap_or_default();
+        self.secrets.iter().any(|secret| rest.starts_with(secret))
+    }
+}
+
+fn hash(mark: &[u8]) -> usize {
+    let word = mark
+        .first_chunk()
+        .map_or(0, |word| u32::from_le_bytes(*word));
+    (word.wrapping_mul(0x9e37_79b1) >> u16::BITS) as usize
 }
 
 impl NoSecret {
@@ -126,6 +168,31 @@ mod tests {
                 });
             });
         }
+    }
+
+    #[test]
+    fn needles_are_found_at_every_place_and_only_whole() {
+        let bytes = |len: u8, salt: u8| (0..len).map(|at| at.wrapping_mul(37) ^ salt).collect();
+        let check = |lengths: &[u8]| {
+            let each = lengths.iter().zip(0..);
+            let secrets: Vec<Secret> = each
+                .map(|(len, salt)| Secret::new(bytes(*len, salt)))
+                .collect();
+            let needles = Needles::new(&secrets);
+            for secret in secrets.iter().map(Secret::bytes) {
+                for before in 0..100 {
+                    let hay = [vec![0xee; before], secret.to_vec(), vec![0xee; 3]].concat();
+                    assert!(needles.are_in(&hay), "{before} before {}", secret.len());
+                    let end = before + secret.len() - 1;
+                    assert!(!needles.are_in(&hay[..end]), "cut {}", secret.len());
+                }
+            }
+        };
+        check(&[32, 56, 33]);
+        check(&[5, 40]);
+        check(&[4]);
+        check(&[1]);
+        assert!(!Needles::new(&[]).are_in(b"anything"));
     }
 
     #[test]

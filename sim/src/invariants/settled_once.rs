@@ -26,17 +26,19 @@ pub struct SettledOnce {
     journal: usize,
     calls: usize,
     read: PaymentId,
-    tallies: BTreeMap<PaidKey, Tally>,
+    /// By the amount first: it tells nearly all apart.
+    tallies: BTreeMap<(i64, PaidKey), Tally>,
     compared: u64,
 }
 
-fn key_of(intent: Intent) -> PaidKey {
-    PaidKey {
+fn key_of(intent: Intent) -> (i64, PaidKey) {
+    let key = PaidKey {
         destination: intent.destination,
         asset: intent.asset,
         amount_stroops: intent.amount_stroops,
         memo: intent.memo,
-    }
+    };
+    (intent.amount_stroops, key)
 }
 
 impl SettledOnce {
@@ -87,7 +89,8 @@ impl SettledOnce {
                     amount_stroops: operation.amount_stroops,
                     memo: entry.memo.clone(),
                 };
-                let tally = self.tallies.entry(key.clone()).or_default();
+                let tally = self.tallies.entry((key.amount_stroops, key.clone()));
+                let tally = tally.or_default();
                 tally.paid += 1;
                 let asked = u64::try_from(tally.asked.len()).unwrap_or(u64::MAX);
                 let known = tally.accepted.max(asked);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use stellara_node::gateway::Role;
 use stellara_raft_store::types::NodeId;
 
 use crate::history::{Answer, History};
@@ -63,11 +62,8 @@ impl Gaps {
 
     /// Looks for new leaders, and for acknowledgements under them.
     pub(super) fn look(&mut self, world: &World, history: &History) {
-        for status in world.statuses() {
-            if status.role == Role::Leader {
-                let first = (status.node_id, now());
-                self.leaders.entry(status.term).or_insert(first);
-            }
+        for (node_id, term) in world.leaders_by_term() {
+            self.leaders.entry(term).or_insert((node_id, now()));
         }
         let acknowledged: Vec<SimTime> = history.with(|calls| {
             let new = calls.answered_after(self.answers_seen);

@@ -1,11 +1,13 @@
 //! Pending timers: an indexed heap, ordered by true time.
 //!
-//! Equal times fire in the order of registration. A timer can be cancelled in
+//! Those of the far future wait beside the heap, unordered, so that it stays
+//! small. Equal times fire in the order of registration. A timer can be cancelled in
 //! O(log n) without leaving a tombstone, because most time limits never fire.
 //! Wakers are handed out, never dropped in here: dropping one may run code
 //! that comes back to the timers.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use super::clock::{SimInstant, SimTime};
 use super::nodes::NodeIndex;
@@ -33,9 +35,16 @@ pub(super) struct Timer {
     pub(super) waker: Waker,
 }
 
+/// Where the item of a timer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    Near(u32),
+    Far(u32),
+}
+
 struct Entry {
     generation: u32,
-    position: usize,
+    position: Position,
     timer: Option<Timer>,
 }
 
@@ -48,7 +57,11 @@ struct Item {
 
 #[derive(Default)]
 pub(super) struct Timers {
+    /// Those up to `horizon`; empty only when there are no timers.
     heap: Vec<Item>,
+    /// The others.
+    far: Vec<Item>,
+    horizon: SimTime,
     entries: Vec<Entry>,
     free: Vec<u32>,
     next_serial: u64,
@@ -56,7 +69,7 @@ pub(super) struct Timers {
 
 impl Timers {
     pub(super) fn len(&self) -> usize {
-        self.heap.len()
+        self.heap.len() + self.far.len()
     }
 
     pub(super) fn next_at(&self) -> Option<SimTime> {
@@ -69,7 +82,7 @@ impl Timers {
             None => {
                 self.entries.push(Entry {
                     generation: 0,
-                    position: 0,
+                    position: Position::Near(0),
                     timer: None,
                 });
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 timers fit in memory")
@@ -81,13 +94,20 @@ impl Timers {
             slot,
             generation: entry.generation,
         };
-        self.heap.push(Item {
+        let item = Item {
             at,
             serial: self.next_serial,
             slot,
-        });
+        };
         self.next_serial += 1;
-        self.rise(self.heap.len() - 1);
+        if at <= self.horizon {
+            self.heap.push(item);
+            self.rise(self.heap.len() - 1);
+        } else {
+            self.far.push(item);
+            self.place_far(self.far.len() - 1);
+            self.refill();
+        }
         key
     }
 
@@ -103,7 +123,11 @@ impl Timers {
 
     pub(super) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
         let position = self.entry(key)?.position;
-        Some(self.take(position).waker)
+        let waker = match position {
+            Position::Near(position) => self.take(position as usize).waker,
+            Position::Far(position) => self.take_far(position as usize).waker,
+        };
+        Some(waker)
     }
 
     /// Takes the first timer that is due at `now`.
@@ -141,6 +165,7 @@ impl Timers {
         node: NodeIndex,
         true_time: impl Fn(SimInstant) -> SimTime,
     ) {
+        self.heap.append(&mut self.far);
         for item in &mut self.heap {
             let timer = self.entries[item.slot as usize].timer.as_ref();
             match timer.map(|timer| timer.deadline) {
@@ -150,9 +175,46 @@ impl Timers {
         }
         // A sorted array is a heap.
         self.heap.sort_unstable();
-        for (position, item) in self.heap.iter().enumerate() {
-            self.entries[item.slot as usize].position = position;
+        self.horizon = self.next_at().unwrap_or_default() + NEAR;
+        let horizon = self.horizon;
+        let near = self.heap.partition_point(|item| item.at <= horizon);
+        self.far = self.heap.split_off(near);
+        (0..self.heap.len()).for_each(|position| self.place(position));
+        (0..self.far.len()).for_each(|position| self.place_far(position));
+    }
+
+    /// When no near timer is left: the next of the far ones are near from now on.
+    fn refill(&mut self) {
+        if !self.heap.is_empty() {
+            return;
         }
+        let Some(first) = self.far.iter().map(|item| item.at).min() else {
+            return;
+        };
+        self.horizon = first + NEAR;
+        let mut position = 0;
+        while let Some(item) = self.far.get(position).copied() {
+            if item.at <= self.horizon {
+                self.remove_far(position);
+                self.heap.push(item);
+                self.rise(self.heap.len() - 1);
+            } else {
+                position += 1;
+            }
+        }
+    }
+
+    fn remove_far(&mut self, position: usize) -> Item {
+        let item = self.far.swap_remove(position);
+        if position < self.far.len() {
+            self.place_far(position);
+        }
+        item
+    }
+
+    fn take_far(&mut self, position: usize) -> Timer {
+        let item = self.remove_far(position);
+        self.release(item)
     }
 
     fn entry(&mut self, key: TimerKey) -> Option<&mut Entry> {
@@ -169,6 +231,11 @@ impl Timers {
                 self.sink(position);
             }
         }
+        self.refill();
+        self.release(item)
+    }
+
+    fn release(&mut self, item: Item) -> Timer {
         let entry = &mut self.entries[item.slot as usize];
         // A key is stale from here on; 2^32 reuses of one slot within one wait do not happen.
         entry.generation = entry.generation.wrapping_add(1);
@@ -176,12 +243,17 @@ impl Timers {
         entry
             .timer
             .take()
-            .expect("a slot in the heap holds a timer")
+            .expect("the slot of an item holds a timer")
     }
 
     fn place(&mut self, position: usize) {
         let slot = self.heap[position].slot;
-        self.entries[slot as usize].position = position;
+        self.entries[slot as usize].position = Position::Near(position as u32);
+    }
+
+    fn place_far(&mut self, position: usize) {
+        let slot = self.far[position].slot;
+        self.entries[slot as usize].position = Position::Far(position as u32);
     }
 
     /// Moves an item up to its place; tells whether it moved.
@@ -224,6 +296,9 @@ impl Timers {
     }
 }
 
+/// How far ahead a timer is near. The far ones are gone through once in this time at most.
+const NEAR: Duration = Duration::from_secs(2);
+
 /// Of each item of the heap: a heap of four is half as deep as one of two, and its children lie side by side.
 const CHILDREN: usize = 4;
 
@@ -261,7 +336,8 @@ mod tests {
         for serial in 0..2_000 {
             match random.below(4) {
                 0 | 1 => {
-                    let at = SimTime::from_ns(now.as_ns() + random.below(50));
+                    let far = random.below(2) * random.below(5) * 1_000_000_000;
+                    let at = SimTime::from_ns(now.as_ns() + far + random.below(50));
                     model.insert((at, serial), timers.insert(at, timer(0)));
                 }
                 2 if !model.is_empty() => {

@@ -3,9 +3,11 @@
 //! tokio's own notifies its waiters in a random order; this one wakes them in
 //! the order in which they began to wait. A value may not be sent while it is
 //! borrowed: on one thread that would wait forever, so it panics instead.
+//! The counters are not under the lock: one thread changes them.
 
 use std::future::poll_fn;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
@@ -47,22 +49,19 @@ impl<T> Deref for WatchRef<'_, T> {
 #[derive(Debug)]
 struct Shared<T> {
     value: RwLock<T>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    version: u64,
-    senders: usize,
-    receivers: usize,
-    next_receiver: u64,
-    /// In order of registration, one a receiver.
-    waiting: Vec<(u64, Waker)>,
+    version: AtomicU64,
+    senders: AtomicUsize,
+    receivers: AtomicUsize,
+    next_receiver: AtomicU64,
+    /// In order of registration, one a receiver. All are of the present version: a new one takes them out.
+    waiting: Mutex<Vec<(u64, Waker)>>,
+    /// Whether any wait.
+    waited_for: AtomicBool,
 }
 
 impl<T> Shared<T> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> WatchRef<'_, T> {
@@ -82,28 +81,34 @@ impl<T> Shared<T> {
     }
 
     fn publish(&self) {
-        self.state().version += 1;
+        self.version.fetch_add(1, Relaxed);
         self.wake_all();
     }
 
     fn wake_all(&self) {
-        let waiting = std::mem::take(&mut self.state().waiting);
-        for (_, waker) in waiting {
+        if !self.waited_for.swap(false, Relaxed) {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut *self.waiting());
+        for (_, waker) in waiting.drain(..) {
             waker.wake();
+        }
+        // Its room is used again, unless a waker's code waits here already.
+        let mut since = self.waiting();
+        if since.is_empty() {
+            *since = waiting;
         }
     }
 
     fn receiver(self: &Arc<Self>, seen: Seen) -> WatchReceiver<T> {
-        let mut state = self.state();
-        state.receivers += 1;
-        state.next_receiver += 1;
+        self.receivers.fetch_add(1, Relaxed);
         let seen = match seen {
-            Seen::Current => state.version,
+            Seen::Current => self.version.load(Relaxed),
             Seen::Version(version) => version,
         };
         WatchReceiver {
             shared: Arc::clone(self),
-            id: state.next_receiver,
+            id: self.next_receiver.fetch_add(1, Relaxed),
             seen,
         }
     }
@@ -116,7 +121,7 @@ enum Seen {
 
 impl<T> Clone for WatchSender<T> {
     fn clone(&self) -> Self {
-        self.shared.state().senders += 1;
+        self.shared.senders.fetch_add(1, Relaxed);
         WatchSender {
             shared: Arc::clone(&self.shared),
         }
@@ -125,12 +130,7 @@ impl<T> Clone for WatchSender<T> {
 
 impl<T> Drop for WatchSender<T> {
     fn drop(&mut self) {
-        let senders_left = {
-            let mut state = self.shared.state();
-            state.senders -= 1;
-            state.senders
-        };
-        if senders_left == 0 {
+        if self.shared.senders.fetch_sub(1, Relaxed) == 1 {
             self.shared.wake_all();
         }
     }
@@ -144,21 +144,18 @@ impl<T> Clone for WatchReceiver<T> {
 
 impl<T> Drop for WatchReceiver<T> {
     fn drop(&mut self) {
-        let waker = {
-            let mut state = self.shared.state();
-            state.receivers -= 1;
-            take_waker(&mut state, self.id)
-        };
+        self.shared.receivers.fetch_sub(1, Relaxed);
+        if !self.shared.waited_for.load(Relaxed) {
+            return;
+        }
+        let waker = take_waker(&mut self.shared.waiting(), self.id);
         drop(waker);
     }
 }
 
-fn take_waker(state: &mut State, id: u64) -> Option<Waker> {
-    let at = state
-        .waiting
-        .iter()
-        .position(|(waiting, _)| *waiting == id)?;
-    Some(state.waiting.remove(at).1)
+fn take_waker(waiting: &mut Vec<(u64, Waker)>, id: u64) -> Option<Waker> {
+    let at = waiting.iter().position(|(waiting, _)| *waiting == id)?;
+    Some(waiting.remove(at).1)
 }
 
 impl openraft_rt::Watch for SimWatch {
@@ -167,16 +164,14 @@ impl openraft_rt::Watch for SimWatch {
     type Ref<'a, T: OptionalSend + 'a> = WatchRef<'a, T>;
 
     fn channel<T: OptionalSend + OptionalSync>(init: T) -> (WatchSender<T>, WatchReceiver<T>) {
-        let state = State {
-            version: 0,
-            senders: 1,
-            receivers: 0,
-            next_receiver: 0,
-            waiting: Vec::new(),
-        };
         let shared = Arc::new(Shared {
             value: RwLock::new(init),
-            state: Mutex::new(state),
+            version: AtomicU64::new(0),
+            senders: AtomicUsize::new(1),
+            receivers: AtomicUsize::new(0),
+            next_receiver: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            waited_for: AtomicBool::new(false),
         });
         let receiver = shared.receiver(Seen::Current);
         (WatchSender { shared }, receiver)
@@ -185,7 +180,7 @@ impl openraft_rt::Watch for SimWatch {
 
 impl<T: OptionalSend + OptionalSync> openraft_rt::WatchSender<SimWatch, T> for WatchSender<T> {
     fn send(&self, value: T) -> Result<(), SendError<T>> {
-        if self.shared.state().receivers == 0 {
+        if self.shared.receivers.load(Relaxed) == 0 {
             return Err(SendError(value));
         }
         // The guard is gone before the earlier value is dropped.
@@ -219,7 +214,7 @@ impl<T> WatchReceiver<T> {
     /// Whether a value was sent that this receiver has not seen; it is not seen by this.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        self.shared.state().version != self.seen
+        self.shared.version.load(Relaxed) != self.seen
     }
 
     /// Whether both receive from the same channel.
@@ -231,38 +226,33 @@ impl<T> WatchReceiver<T> {
     /// Whether nobody can send any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.state().senders == 0
+        self.shared.senders.load(Relaxed) == 0
     }
 
     fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
-        let (outcome, stale_waker) = {
-            let mut state = self.shared.state();
-            if state.version != self.seen {
-                self.seen = state.version;
-                (Poll::Ready(Ok(())), take_waker(&mut state, self.id))
-            } else if state.senders == 0 {
-                (
-                    Poll::Ready(Err(RecvError(()))),
-                    take_waker(&mut state, self.id),
-                )
-            } else {
-                let fresh = context.waker().clone();
-                let stale = match state
-                    .waiting
-                    .iter_mut()
-                    .find(|(waiting, _)| *waiting == self.id)
-                {
-                    Some((_, waker)) => Some(std::mem::replace(waker, fresh)),
-                    None => {
-                        state.waiting.push((self.id, fresh));
-                        None
-                    }
-                };
-                (Poll::Pending, stale)
+        let version = self.shared.version.load(Relaxed);
+        if version != self.seen {
+            self.seen = version;
+            return Poll::Ready(Ok(()));
+        }
+        if self.shared.senders.load(Relaxed) == 0 {
+            return Poll::Ready(Err(RecvError(())));
+        }
+        let stale_waker = {
+            let mut waiting = self.shared.waiting();
+            self.shared.waited_for.store(true, Relaxed);
+            let own = waiting.iter_mut().find(|(id, _)| *id == self.id);
+            match own {
+                Some((_, waker)) if waker.will_wake(context.waker()) => None,
+                Some((_, waker)) => Some(std::mem::replace(waker, context.waker().clone())),
+                None => {
+                    waiting.push((self.id, context.waker().clone()));
+                    None
+                }
             }
         };
         drop(stale_waker);
-        outcome
+        Poll::Pending
     }
 }
 
@@ -276,7 +266,7 @@ impl<T: OptionalSend + OptionalSync> openraft_rt::WatchReceiver<SimWatch, T> for
     }
 
     fn borrow_and_update(&mut self) -> WatchRef<'_, T> {
-        self.seen = self.shared.state().version;
+        self.seen = self.shared.version.load(Relaxed);
         self.shared.read()
     }
 }

@@ -109,7 +109,8 @@ impl Load {
             let history = world.history().clone();
             let caller = spawn_on(NodeTag::DRIVER, async move {
                 sleep(begin).await;
-                submit(&asked, (&roster, &history), &mut own, PAUSE).await
+                // On the heap from here on: nearly all of the time, nearly all callers only wait.
+                Box::pin(submit(&asked, (&roster, &history), &mut own, PAUSE)).await
             });
             (payment, caller)
         });

@@ -84,13 +84,12 @@ pub(super) fn write(rows: &Rows) -> Files {
         let name = format!("{:06}.rows", files.len() + 1);
         files.insert(name, File::of(bytes));
     };
-    let mut bytes = Vec::with_capacity(ROW_FILE_BYTES);
+    // The last row may reach beyond the size; most are shorter than this.
+    let room = ROW_FILE_BYTES + ROW_FILE_BYTES / 16;
+    let mut bytes = Vec::with_capacity(room);
     for (space, key, value, crc32) in rows.all() {
         if bytes.len() >= ROW_FILE_BYTES {
-            keep(std::mem::replace(
-                &mut bytes,
-                Vec::with_capacity(ROW_FILE_BYTES),
-            ));
+            keep(std::mem::replace(&mut bytes, Vec::with_capacity(room)));
         }
         write_row(&mut bytes, space, key, value, crc32);
     }
@@ -167,7 +166,7 @@ fn load_rows(rows: &mut Rows, mut bytes: &[u8]) -> Option<()> {
         if !Rows::holds(key, value, crc32) {
             return None;
         }
-        rows.load(space, key.to_vec(), value.to_vec(), crc32);
+        rows.load(space, key, value.to_vec());
         bytes = rest;
     }
     Some(())

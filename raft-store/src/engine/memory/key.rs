@@ -2,7 +2,6 @@
 //!
 //! A search compares a key with some of every level of the tree; a key elsewhere in memory is a wait each time.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::ops::Deref;
 
@@ -46,15 +45,9 @@ impl Deref for Key {
     }
 }
 
-impl Borrow<[u8]> for Key {
-    fn borrow(&self) -> &[u8] {
-        self.as_slice()
-    }
-}
-
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
+        self.cmp(other).is_eq()
     }
 }
 
@@ -68,8 +61,35 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_slice().cmp(other.as_slice())
+        match (self, other) {
+            // What follows a key within itself is zero, so that the longer of two that agree so far comes later.
+            (
+                Key::Short { len, bytes },
+                Key::Short {
+                    len: other_len,
+                    bytes: other,
+                },
+            ) => {
+                let (first, last) = words(bytes);
+                let (other_first, other_last) = words(other);
+                let first = first.cmp(&other_first);
+                let last = first.then_with(|| last.cmp(&other_last));
+                last.then_with(|| len.cmp(other_len))
+            }
+            (Key::Short { .. } | Key::Long(_), _) => self.as_slice().cmp(other.as_slice()),
+        }
     }
+}
+
+/// The bytes as two numbers that are ordered as they are; two bytes are in both.
+fn words(bytes: &[u8; SHORT_BYTES]) -> (u128, u128) {
+    let first = bytes
+        .first_chunk::<16>()
+        .map(|word| u128::from_be_bytes(*word));
+    let last = bytes
+        .last_chunk::<16>()
+        .map(|word| u128::from_be_bytes(*word));
+    (first.unwrap_or_default(), last.unwrap_or_default())
 }
 
 #[cfg(test)]

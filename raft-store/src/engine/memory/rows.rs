@@ -2,8 +2,9 @@
 //!
 //! Every batch leaves a step that undoes it until the batch is durable; a crash
 //! undoes steps from the newest, so what is left is always a prefix of the batches.
-//! Each row carries a checksum, verified on every read.
+//! Each row carries a checksum, verified on every read: while nothing can have altered the bytes, it is theirs.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
@@ -17,16 +18,59 @@ pub(super) struct BadRow {
     pub key: Vec<u8>,
 }
 
+/// What is known of a row's checksum.
+#[derive(Clone, Copy, Debug)]
+enum Checksum {
+    /// It is that of the bytes, which nobody asked for yet.
+    OfBytes,
+    /// It is that of the bytes, and this.
+    Made(u32),
+    /// It was this when the bytes were written, and they may be others now.
+    Written(u32),
+}
+
 #[derive(Clone, Debug)]
 struct Stored {
     value: Vec<u8>,
-    crc32: u32,
+    checksum: Cell<Checksum>,
 }
 
 impl Stored {
-    fn new(key: &[u8], value: Vec<u8>) -> Self {
-        let crc32 = checksum(key, &value);
-        Self { value, crc32 }
+    fn new(value: Vec<u8>) -> Self {
+        Self {
+            value,
+            checksum: Cell::new(Checksum::OfBytes),
+        }
+    }
+
+    /// The checksum as it is stored.
+    fn crc32(&self, key: &[u8]) -> u32 {
+        match self.checksum.get() {
+            Checksum::Made(crc32) | Checksum::Written(crc32) => crc32,
+            Checksum::OfBytes => {
+                let crc32 = checksum(key, &self.value);
+                self.checksum.set(Checksum::Made(crc32));
+                crc32
+            }
+        }
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        match self.checksum.get() {
+            Checksum::OfBytes | Checksum::Made(_) => true,
+            Checksum::Written(crc32) => Rows::holds(key, &self.value, crc32),
+        }
+    }
+
+    /// Alters the bytes and leaves the checksum of those that were written; if there are none to alter, the checksum.
+    fn spoil(&mut self, key: &[u8], alter: impl FnOnce(&mut Vec<u8>)) {
+        let crc32 = self.crc32(key);
+        if self.value.is_empty() {
+            self.checksum.set(Checksum::Written(crc32 ^ 1));
+        } else {
+            self.checksum.set(Checksum::Written(crc32));
+            alter(&mut self.value);
+        }
     }
 }
 
@@ -40,7 +84,7 @@ struct Undo {
 /// Rows in memory: all are visible, those of the last `tail.len()` batches are not durable.
 #[derive(Default)]
 pub(super) struct Rows {
-    spaces: BTreeMap<Space, BTreeMap<Key, Stored>>,
+    spaces: [BTreeMap<Key, Stored>; Space::ALL.len()],
     /// Undo steps of the batches after `durable`, oldest first.
     tail: VecDeque<Vec<Undo>>,
     durable: u64,
@@ -69,7 +113,7 @@ impl Rows {
         for write in batch.writes {
             match write {
                 Write::Put(space, key, value) => {
-                    let row = Stored::new(&key, value);
+                    let row = Stored::new(value);
                     let before = self.set(space, &key, Some(row));
                     step.push(Undo { space, key, before });
                 }
@@ -78,7 +122,7 @@ impl Rows {
                     step.push(Undo { space, key, before });
                 }
                 Write::DeleteRange(space, from, to) => {
-                    for key in self.keys(space, from, to) {
+                    for key in self.keys(space, &from, &to) {
                         let before = self.set(space, &key, None);
                         step.push(Undo { space, key, before });
                     }
@@ -117,7 +161,7 @@ impl Rows {
     /// The rows of a space that are left when all unsettled batches are undone, but for those that do not hold.
     pub fn durable_rows(&self, space: Space) -> Vec<Row> {
         let mut durable: BTreeMap<&[u8], &Stored> = BTreeMap::new();
-        for (key, stored) in self.spaces.get(&space).into_iter().flatten() {
+        for (key, stored) in self.of(space) {
             durable.insert(key, stored);
         }
         for undo in self.tail.iter().rev().flat_map(|step| step.iter().rev()) {
@@ -131,27 +175,24 @@ impl Rows {
         }
         let sound = durable
             .into_iter()
-            .filter(|(key, stored)| Self::holds(key, &stored.value, stored.crc32));
+            .filter(|(key, stored)| stored.holds(key));
         sound
             .map(|(key, stored)| (key.to_vec(), stored.value.clone()))
             .collect()
     }
 
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, BadRow> {
-        let Some(stored) = self.spaces.get(&space).and_then(|rows| rows.get(key)) else {
-            return Ok(None);
-        };
-        verified(space, key, stored).map(Some)
+        let stored = self.of(space).get(&Key::from(key));
+        stored
+            .map(|stored| verified(space, key, stored))
+            .transpose()
     }
 
     pub fn scan(&self, scan: &Scan) -> Result<Vec<Row>, BadRow> {
-        let Some(rows) = self.spaces.get(&scan.space).filter(|_| scan.from < scan.to) else {
+        if scan.from >= scan.to {
             return Ok(Vec::new());
-        };
-        let range = rows.range::<[u8], _>((
-            Bound::Included(scan.from.as_slice()),
-            Bound::Excluded(scan.to.as_slice()),
-        ));
+        }
+        let range = self.of(scan.space).range(bounds(&scan.from, &scan.to));
         let row = |(key, stored): (&Key, &Stored)| {
             verified(scan.space, key, stored).map(|value| (key.to_vec(), value))
         };
@@ -163,14 +204,13 @@ impl Rows {
 
     /// A row's value, not verified.
     pub fn value(&self, space: Space, key: &[u8]) -> Option<&[u8]> {
-        let stored = self.spaces.get(&space)?.get(key)?;
+        let stored = self.of(space).get(&Key::from(key))?;
         Some(stored.value.as_slice())
     }
 
     /// The rows of a space from the last one down, not verified, until `look` says no.
     pub fn back(&self, space: Space, mut look: impl FnMut(&[u8], &[u8]) -> bool) {
-        let rows = self.spaces.get(&space).into_iter().flatten();
-        for (key, stored) in rows.rev() {
+        for (key, stored) in self.of(space).iter().rev() {
             if !look(key, &stored.value) {
                 return;
             }
@@ -196,7 +236,7 @@ impl Rows {
                 overlay.entry(undo.key.as_slice()).or_insert(before);
             }
         }
-        let rows = self.spaces.get(&space).into_iter().flatten();
+        let rows = self.of(space).iter();
         let mut settled = rows.rev().map(|(key, stored)| (key.as_slice(), stored));
         let settled = settled.find(|(key, _)| !overlay.contains_key(key));
         let undone = overlay.iter().rev();
@@ -208,21 +248,17 @@ impl Rows {
 
     /// All rows in order, as they are stored.
     pub fn all(&self) -> impl Iterator<Item = (Space, &[u8], &[u8], u32)> {
-        self.spaces.iter().flat_map(|(space, rows)| {
-            rows.iter().map(|(key, stored)| {
-                (
-                    *space,
-                    key.as_slice(),
-                    stored.value.as_slice(),
-                    stored.crc32,
-                )
+        Space::ALL.into_iter().flat_map(|space| {
+            self.of(space).iter().map(move |(key, stored)| {
+                let crc32 = stored.crc32(key);
+                (space, key.as_slice(), stored.value.as_slice(), crc32)
             })
         })
     }
 
-    /// Puts a durable row with the checksum it came with.
-    pub fn load(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>, crc32: u32) {
-        self.set(space, &key, Some(Stored { value, crc32 }));
+    /// Puts a durable row whose checksum was found to hold.
+    pub fn load(&mut self, space: Space, key: &[u8], value: Vec<u8>) {
+        self.set(space, key, Some(Stored::new(value)));
     }
 
     /// The row's checksum matches its bytes.
@@ -232,54 +268,51 @@ impl Rows {
 
     /// Turns one bit of a row's value over, modulo its length; an empty value gets a wrong checksum.
     pub fn flip(&mut self, space: Space, key: &[u8], bit: u64) -> Option<()> {
-        let row = self.spaces.get_mut(&space)?.get_mut(key)?;
-        if row.value.is_empty() {
-            row.crc32 ^= 1;
-        } else {
-            flip_bit(&mut row.value, bit);
-        }
+        let row = self.of_mut(space).get_mut(&Key::from(key))?;
+        row.spoil(key, |value| flip_bit(value, bit));
         Some(())
     }
 
     /// Leaves half of the last row's value under the checksum of the whole; returns its key.
     pub fn tear_last(&mut self, space: Space) -> Option<Vec<u8>> {
-        let (key, row) = self.spaces.get_mut(&space)?.iter_mut().next_back()?;
-        let mut torn = Stored::clone(row);
-        let len = torn.value.len();
-        torn.value.truncate(len / 2);
-        if torn.value.len() == len {
-            torn.crc32 ^= 1;
-        }
-        self.bytes -= (len - torn.value.len()) as u64;
-        *row = torn;
-        Some(key.to_vec())
+        let (key, row) = self.of_mut(space).iter_mut().next_back()?;
+        let len = row.value.len();
+        row.spoil(key, |value| value.truncate(len / 2));
+        let (key, lost) = (key.to_vec(), len - row.value.len());
+        self.bytes -= lost as u64;
+        Some(key)
     }
 
     /// The key of the `nth` row of a space, modulo their count.
     pub fn nth_key(&self, space: Space, nth: u64) -> Option<Vec<u8>> {
-        let rows = self.spaces.get(&space).filter(|rows| !rows.is_empty())?;
-        let at = usize::try_from(nth % rows.len() as u64).ok()?;
+        let rows = self.of(space);
+        let at = usize::try_from(nth.checked_rem(rows.len() as u64)?).ok()?;
         rows.keys().nth(at).map(|key| key.to_vec())
     }
 
-    fn keys(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<Vec<u8>> {
-        match self.spaces.get(&space) {
-            Some(rows) if from < to => {
-                let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
-                let range = rows.range::<[u8], _>(bounds);
-                range.map(|(key, _)| key.to_vec()).collect()
-            }
-            Some(_) | None => Vec::new(),
+    fn keys(&self, space: Space, from: &[u8], to: &[u8]) -> Vec<Vec<u8>> {
+        if from >= to {
+            return Vec::new();
         }
+        let range = self.of(space).range(bounds(from, to));
+        range.map(|(key, _)| key.to_vec()).collect()
+    }
+
+    fn of(&self, space: Space) -> &BTreeMap<Key, Stored> {
+        &self.spaces[at(space)]
+    }
+
+    fn of_mut(&mut self, space: Space) -> &mut BTreeMap<Key, Stored> {
+        &mut self.spaces[at(space)]
     }
 
     fn set(&mut self, space: Space, key: &[u8], row: Option<Stored>) -> Option<Stored> {
-        let rows = self.spaces.entry(space).or_default();
+        let rows = &mut self.spaces[at(space)];
         let size = |row: &Stored| (key.len() + row.value.len()) as u64;
         let after = row.as_ref().map_or(0, size);
         let before = match row {
             Some(row) => rows.insert(Key::from(key), row),
-            None => rows.remove(key),
+            None => rows.remove(&Key::from(key)),
         };
         self.bytes = self.bytes + after - before.as_ref().map_or(0, size);
         before
@@ -298,8 +331,20 @@ pub(super) fn flip_bit(bytes: &mut [u8], bit: u64) {
     }
 }
 
+/// A space's place in [`Space::ALL`], which lists them as they are declared.
+const fn at(space: Space) -> usize {
+    space as usize
+}
+
+fn bounds(from: &[u8], to: &[u8]) -> (Bound<Key>, Bound<Key>) {
+    (
+        Bound::Included(Key::from(from)),
+        Bound::Excluded(Key::from(to)),
+    )
+}
+
 fn verified(space: Space, key: &[u8], stored: &Stored) -> Result<Vec<u8>, BadRow> {
-    if Rows::holds(key, &stored.value, stored.crc32) {
+    if stored.holds(key) {
         return Ok(stored.value.clone());
     }
     Err(BadRow {

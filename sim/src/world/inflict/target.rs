@@ -1,5 +1,6 @@
 //! Whom a fault means: by number, by place, or by what a node does at that moment.
 
+use stellara_node::gateway::Role;
 use stellara_raft_store::types::NodeId;
 
 use super::Skipped;
@@ -16,6 +17,15 @@ pub(in crate::world) struct Leaders {
 }
 
 impl World {
+    /// The nodes that lead, and the term of each: what the statuses tell, at less cost.
+    pub(crate) fn leaders_by_term(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let running = self.roster.running().into_iter();
+        running.filter_map(|(node_id, node)| {
+            let vitals = node.vitals().take();
+            (vitals.role == Role::Leader).then_some((node_id, vitals.term))
+        })
+    }
+
     /// Who leads in the highest term, or led when it was last looked.
     pub(in crate::world) fn notice_leader(&mut self) -> Option<NodeId> {
         self.leaders.last = self.leader().or(self.leaders.last);
