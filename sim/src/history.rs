@@ -171,7 +171,8 @@ impl Answer {
                     | Reply::AttemptRecorded
                     | Reply::OutcomeRecorded
                     | Reply::AccountRegistered
-                    | Reply::PolicySet { .. },
+                    | Reply::PolicySet { .. }
+                    | Reply::FeesRecorded,
                 ),
             )
             | None => Self::Unknown,

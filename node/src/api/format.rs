@@ -182,6 +182,7 @@ pub fn payment(payment: Payment, status: Option<PaymentStatus>) -> v1::Payment {
         ledger: now.ledger,
         reason: now.reason,
         failures: u32::from(status.failures),
+        fee_cap_stroops: body.fee_cap.map_or(0, |cap| cap.0),
     }
 }
 

@@ -86,7 +86,8 @@ fn accepted(result: Option<Result<Reply, Failure>>) -> Result<v1::SubmitPaymentR
             | Reply::AttemptRecorded
             | Reply::OutcomeRecorded
             | Reply::AccountRegistered
-            | Reply::PolicySet { .. },
+            | Reply::PolicySet { .. }
+            | Reply::FeesRecorded,
         ))
         | None => {
             tracing::error!("a submission was answered with no reply of its own");

@@ -141,7 +141,8 @@ impl World {
             | Command::FormBatch(_)
             | Command::RecordAttempt(_)
             | Command::RegisterAccount(_)
-            | Command::SetPolicy(_) => None,
+            | Command::SetPolicy(_)
+            | Command::RecordFees(_) => None,
         });
         outcomes.collect()
     }
@@ -191,7 +192,8 @@ impl World {
                 | Command::CancelPayment(_)
                 | Command::FormBatch(_)
                 | Command::RegisterAccount(_)
-                | Command::SetPolicy(_) => continue,
+                | Command::SetPolicy(_)
+                | Command::RecordFees(_) => continue,
             };
             let is_claim = match outcome {
                 AttemptOutcome::Expired

@@ -17,7 +17,7 @@ use crate::units::UnixMs;
 pub const RESULT_OK: &str = "ok";
 
 /// Every kind a record can have, for those who read records back from storage.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     "submit_payment",
     "cancel_payment",
     "form_batch",
@@ -25,10 +25,11 @@ pub const KINDS: [&str; 7] = [
     "record_outcome",
     "register_account",
     "set_policy",
+    "record_fees",
 ];
 
 /// Every result a record can have, for those who read records back from storage.
-pub const RESULTS: [&str; 19] = [
+pub const RESULTS: [&str; 20] = [
     RESULT_OK,
     "key_reused",
     "field",
@@ -48,6 +49,7 @@ pub const RESULTS: [&str; 19] = [
     "channel_lent",
     "accounts_full",
     "policy_version",
+    "policy_strands",
 ];
 
 /// The stored kind as one of `KINDS`, or `None` for a word no release of ours wrote.
@@ -73,6 +75,7 @@ pub fn kind(command: &Command) -> &'static str {
         Command::RecordOutcome(_) => "record_outcome",
         Command::RegisterAccount(_) => "register_account",
         Command::SetPolicy(_) => "set_policy",
+        Command::RecordFees(_) => "record_fees",
     }
 }
 
@@ -99,6 +102,7 @@ impl Rejection {
             Self::ChannelLent { .. } => "channel_lent",
             Self::AccountsFull { .. } => "accounts_full",
             Self::PolicyVersion { .. } => "policy_version",
+            Self::PolicyStrands { .. } => "policy_strands",
         }
     }
 }
@@ -126,7 +130,8 @@ fn developer(command: &Command) -> DeveloperId {
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
         | Command::RegisterAccount(_)
-        | Command::SetPolicy(_) => DeveloperId(0),
+        | Command::SetPolicy(_)
+        | Command::RecordFees(_) => DeveloperId(0),
     }
 }
 
@@ -136,7 +141,7 @@ fn subject(command: &Command, result: Result<&Reply, &Rejection>) -> u64 {
         Command::CancelPayment(cancel) => cancel.payment.0,
         Command::RecordAttempt(attempt) => attempt.batch.0,
         Command::RecordOutcome(outcome) => outcome.batch.0,
-        Command::RegisterAccount(_) | Command::SetPolicy(_) => 0,
+        Command::RegisterAccount(_) | Command::SetPolicy(_) | Command::RecordFees(_) => 0,
     }
 }
 

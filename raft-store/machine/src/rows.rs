@@ -38,6 +38,7 @@ pub fn prefetch(command: &Command) -> Option<RowRequest<'_>> {
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
         | Command::RegisterAccount(_)
-        | Command::SetPolicy(_) => None,
+        | Command::SetPolicy(_)
+        | Command::RecordFees(_) => None,
     }
 }

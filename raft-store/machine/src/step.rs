@@ -18,7 +18,7 @@ use crate::limits::ENTRY_COMMANDS_MAX;
 use crate::rows::Rows;
 use crate::state::State;
 use crate::units::UnixMs;
-use crate::{accounts, audit, batches, payments, policy};
+use crate::{accounts, audit, batches, fees, payments, policy};
 
 /// An entry that no correct log holds: an invariant is broken, the node must stop. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,8 @@ fn watched(commands: &[Command]) -> BTreeSet<PaymentId> {
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
         | Command::RegisterAccount(_)
-        | Command::SetPolicy(_) => None,
+        | Command::SetPolicy(_)
+        | Command::RecordFees(_) => None,
     });
     cancelled.collect()
 }
@@ -186,6 +187,7 @@ fn decide(state: &State, ctx: &Context<'_, '_>, command: &Command) -> Result<Dec
         Command::RecordOutcome(outcome) => batches::record_outcome::decide(state, ctx, outcome),
         Command::RegisterAccount(register) => accounts::register::decide(state, ctx, register),
         Command::SetPolicy(set) => policy::decide(state, ctx, set),
+        Command::RecordFees(record) => fees::record::decide(state, ctx, record),
     }
 }
 
@@ -274,7 +276,10 @@ impl<'e> Run<'e> {
             | Change::PutEffect(_)
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
-            | Change::PutPolicy(_) => {}
+            | Change::PutPolicy(_)
+            | Change::PutMarket(_)
+            | Change::PutFeeSample(..)
+            | Change::PutFeeHour(_) => {}
         }
     }
 
@@ -305,7 +310,10 @@ impl<'e> Run<'e> {
             | Change::PutEffect(_)
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
-            | Change::PutPolicy(_) => return,
+            | Change::PutPolicy(_)
+            | Change::PutMarket(_)
+            | Change::PutFeeSample(..)
+            | Change::PutFeeHour(_) => return,
         };
         self.events.push(event);
     }

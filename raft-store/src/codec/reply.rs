@@ -28,6 +28,7 @@ pub fn reply_to_proto(reply: &Reply) -> peer::Reply {
         Reply::OutcomeRecorded => ProtoReply::OutcomeRecorded(true),
         Reply::AccountRegistered => ProtoReply::AccountRegistered(true),
         Reply::PolicySet { version } => ProtoReply::PolicySet(*version),
+        Reply::FeesRecorded => ProtoReply::FeesRecorded(true),
     };
     peer::Reply { reply: Some(reply) }
 }
@@ -54,6 +55,7 @@ pub fn reply_from_proto(reply: peer::Reply) -> Result<Reply, DecodeError> {
         ProtoReply::OutcomeRecorded(_) => Reply::OutcomeRecorded,
         ProtoReply::AccountRegistered(_) => Reply::AccountRegistered,
         ProtoReply::PolicySet(version) => Reply::PolicySet { version },
+        ProtoReply::FeesRecorded(_) => Reply::FeesRecorded,
     })
 }
 
@@ -107,5 +109,14 @@ pub fn rejection_to_proto(rejection: &Rejection) -> peer::Rejection {
         Rejection::ChannelLent { batch } => about(Kind::ChannelLent, batch.0),
         Rejection::AccountsFull { limit } => about(Kind::AccountsFull, *limit),
         Rejection::PolicyVersion { actual } => about(Kind::PolicyVersion, *actual),
+        Rejection::PolicyStrands {
+            payments,
+            fee_cap,
+            fee_base,
+        } => peer::Rejection {
+            number: fee_cap.0,
+            value: fee_base.0.to_string(),
+            ..about(Kind::PolicyStrands, *payments)
+        },
     }
 }

@@ -151,7 +151,10 @@ impl Fake {
                 | Change::PutEffect(_)
                 | Change::RemoveEffect(_)
                 | Change::PutAccount(_)
-                | Change::PutPolicy(_) => {}
+                | Change::PutPolicy(_)
+                | Change::PutMarket(_)
+                | Change::PutFeeSample(..)
+                | Change::PutFeeHour(_) => {}
             }
         }
         let entry = Entry {

@@ -66,5 +66,6 @@ fn group_of(payment: &Payment) -> Option<GroupKey> {
         treasury,
         lane: body.lane,
         memo: body.memo.clone(),
+        fee_cap: payment.body.fee_cap,
     })
 }

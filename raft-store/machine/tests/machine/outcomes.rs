@@ -127,7 +127,9 @@ fn a_low_bid_is_raised_within_the_cap() {
     bench.send(1);
     bench.refuse(2, fee(4 * 100_001));
     let batch = bench.batch();
-    assert_eq!(batch.fee_bid, Stroops(100_000));
+    // The lane's cap, which was told as the bound when the batch was formed.
+    assert_eq!(batch.fee_bid, Stroops(50_000));
+    assert_eq!(batch.prediction.fee_max, Stroops(4 * 50_000));
     assert!(batch.not_before > now, "above the cap it waits");
 }
 

@@ -145,6 +145,7 @@ fn payment_of(told: Told) -> (Payment, Option<PaymentStatus>) {
         memo: told.memo,
         priority: told.priority,
         reference: told.reference,
+        fee_cap_stroops: told.fee_cap_stroops,
     };
     let submitted = parse::submission(DeveloperId(0), request).expect(IN_FORM);
     let payment = Payment {
