@@ -17,13 +17,15 @@ use stellara_machine::units::{Lane, Stroops};
 use stellara_proto::v1;
 
 mod asked;
+mod policy;
 #[cfg(test)]
 mod tests;
 
 pub use asked::{
-    ITEMS_MAX, Listed, PAGE_SIZE_MAX, Place, WatchFrom, freshness, items, page_cursor, page_size,
-    stage_filter, watch_cursor,
+    ITEMS_MAX, Listed, PAGE_SIZE_MAX, Place, WatchFrom, freshness, hours, items, page_cursor,
+    page_size, quoted, stage_filter, watch_cursor,
 };
+pub use policy::policy;
 
 /// Characters of a value that a refusal repeats.
 const VALUE_CHARS_MAX: usize = 64;

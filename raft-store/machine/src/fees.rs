@@ -8,4 +8,5 @@ pub mod book;
 pub mod charge;
 pub mod market;
 pub mod predict;
+pub mod quote;
 pub mod record;

@@ -152,6 +152,34 @@ impl FeeHour {
     }
 }
 
+impl LaneHour {
+    /// Adds what another hour, or another lane, did.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            payments,
+            batches,
+            fee_charged,
+            fee_lost,
+            bumped_singles,
+            charged,
+            fee_predicted,
+            fee_error,
+            waits,
+        } = other;
+        self.payments = self.payments.saturating_add(*payments);
+        self.batches = self.batches.saturating_add(*batches);
+        add(&mut self.fee_charged, *fee_charged);
+        add(&mut self.fee_lost, *fee_lost);
+        add(&mut self.bumped_singles, *bumped_singles);
+        add(&mut self.charged, *charged);
+        add(&mut self.fee_predicted, *fee_predicted);
+        add(&mut self.fee_error, *fee_error);
+        for (sum, count) in self.waits.iter_mut().zip(waits) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
+}
+
 fn add(sum: &mut Stroops, fee: Stroops) {
     sum.0 = sum.0.saturating_add(fee.0);
 }
