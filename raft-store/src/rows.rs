@@ -223,6 +223,7 @@ pub(crate) fn write_change(batch: &mut Batch, change: Change) {
                 codec::fee_sample_to_row(&sample, at).encode_to_vec(),
             );
         }
+        Change::LeaveDeadLetters(_) => {}
         Change::PutFeeHour(hour) => batch.put(
             Space::Rows,
             fee_hour_key(hour.hour),

@@ -172,7 +172,8 @@ impl Answer {
                     | Reply::OutcomeRecorded
                     | Reply::AccountRegistered
                     | Reply::PolicySet { .. }
-                    | Reply::FeesRecorded,
+                    | Reply::FeesRecorded
+                    | Reply::Retried,
                 ),
             )
             | None => Self::Unknown,

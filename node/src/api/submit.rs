@@ -82,6 +82,7 @@ fn accepted(result: Option<Result<Reply, Failure>>) -> Result<v1::SubmitPaymentR
         // The payment may have been accepted: the caller must not take this for a refusal.
         Some(Ok(
             Reply::Cancelled
+            | Reply::Retried
             | Reply::BatchFormed { .. }
             | Reply::AttemptRecorded
             | Reply::OutcomeRecorded

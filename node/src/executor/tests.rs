@@ -138,6 +138,7 @@ impl World {
             Command::RecordOutcome(record) => Some(record.outcome.clone()),
             Command::SubmitPayment(_)
             | Command::CancelPayment(_)
+            | Command::RetryPayment(_)
             | Command::FormBatch(_)
             | Command::RecordAttempt(_)
             | Command::RegisterAccount(_)
@@ -190,6 +191,7 @@ impl World {
                 Command::RecordOutcome(record) => (record.attempt, &record.outcome),
                 Command::SubmitPayment(_)
                 | Command::CancelPayment(_)
+                | Command::RetryPayment(_)
                 | Command::FormBatch(_)
                 | Command::RegisterAccount(_)
                 | Command::SetPolicy(_)

@@ -17,9 +17,10 @@ use crate::units::UnixMs;
 pub const RESULT_OK: &str = "ok";
 
 /// Every kind a record can have, for those who read records back from storage.
-pub const KINDS: [&str; 8] = [
+pub const KINDS: [&str; 9] = [
     "submit_payment",
     "cancel_payment",
+    "retry_payment",
     "form_batch",
     "record_attempt",
     "record_outcome",
@@ -29,7 +30,7 @@ pub const KINDS: [&str; 8] = [
 ];
 
 /// Every result a record can have, for those who read records back from storage.
-pub const RESULTS: [&str; 20] = [
+pub const RESULTS: [&str; 21] = [
     RESULT_OK,
     "key_reused",
     "field",
@@ -37,6 +38,7 @@ pub const RESULTS: [&str; 20] = [
     "queue_full",
     "payment_unknown",
     "payment_not_queued",
+    "payment_not_failed",
     "not_due",
     "no_free_channel",
     "batches_full",
@@ -70,6 +72,7 @@ pub fn kind(command: &Command) -> &'static str {
     match command {
         Command::SubmitPayment(_) => "submit_payment",
         Command::CancelPayment(_) => "cancel_payment",
+        Command::RetryPayment(_) => "retry_payment",
         Command::FormBatch(_) => "form_batch",
         Command::RecordAttempt(_) => "record_attempt",
         Command::RecordOutcome(_) => "record_outcome",
@@ -90,6 +93,7 @@ impl Rejection {
             Self::QueueFull { .. } => "queue_full",
             Self::PaymentUnknown { .. } => "payment_unknown",
             Self::PaymentNotQueued { .. } => "payment_not_queued",
+            Self::PaymentNotFailed { .. } => "payment_not_failed",
             Self::NotDue => "not_due",
             Self::NoFreeChannel => "no_free_channel",
             Self::BatchesFull { .. } => "batches_full",
@@ -126,6 +130,7 @@ fn developer(command: &Command) -> DeveloperId {
     match command {
         Command::SubmitPayment(submit) => submit.developer,
         Command::CancelPayment(cancel) => cancel.developer,
+        Command::RetryPayment(retry) => retry.developer,
         Command::FormBatch(_)
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
@@ -139,6 +144,7 @@ fn subject(command: &Command, result: Result<&Reply, &Rejection>) -> u64 {
     match command {
         Command::SubmitPayment(_) | Command::FormBatch(_) => made(result),
         Command::CancelPayment(cancel) => cancel.payment.0,
+        Command::RetryPayment(retry) => retry.payment.0,
         Command::RecordAttempt(attempt) => attempt.batch.0,
         Command::RecordOutcome(outcome) => outcome.batch.0,
         Command::RegisterAccount(_) | Command::SetPolicy(_) | Command::RecordFees(_) => 0,

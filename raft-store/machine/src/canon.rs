@@ -527,6 +527,7 @@ impl Canonical for Change {
                 at.canonical(out);
             }
             Self::PutFeeHour(hour) => (15_u8, hour).canonical(out),
+            Self::LeaveDeadLetters(payment) => (16_u8, payment).canonical(out),
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Command {
     SubmitPayment(SubmitPayment),
     /// `payments/cancel.rs`
     CancelPayment(CancelPayment),
+    /// `payments/retry.rs`
+    RetryPayment(RetryPayment),
     /// `batches/form.rs`
     FormBatch(FormBatch),
     /// `batches/record_attempt.rs`
@@ -79,6 +81,15 @@ pub struct PaymentBody {
 /// Withdraw a payment that still waits in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelPayment {
+    /// Who asks: only the owner of the payment, or the operator (0).
+    pub developer: DeveloperId,
+    /// Which.
+    pub payment: PaymentId,
+}
+
+/// Let a payment that failed wait again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPayment {
     /// Who asks: only the owner of the payment, or the operator (0).
     pub developer: DeveloperId,
     /// Which.

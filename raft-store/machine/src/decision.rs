@@ -50,6 +50,8 @@ pub enum Change {
     PutAccount(Account),
     /// The policy.
     PutPolicy(Policy),
+    /// A payment left the dead letters: it counts as failed no more. No row of its own.
+    LeaveDeadLetters(PaymentId),
     /// What is known of the network's fees.
     PutMarket(Market),
     /// A sample of them, for readers (written once).
@@ -317,6 +319,8 @@ pub enum Reply {
     },
     /// The payment is withdrawn (also when it already was).
     Cancelled,
+    /// The payment waits again, or is past waiting.
+    Retried,
     /// A batch was formed.
     BatchFormed {
         /// Its identity.
@@ -382,6 +386,13 @@ pub enum Rejection {
     },
     /// The payment already left the queue.
     PaymentNotQueued {
+        /// Which.
+        payment: PaymentId,
+        /// Where it stands, in words.
+        stage: &'static str,
+    },
+    /// The payment did not fail.
+    PaymentNotFailed {
         /// Which.
         payment: PaymentId,
         /// Where it stands, in words.

@@ -249,6 +249,9 @@ impl State {
                 self.set_timing();
             }
             Change::PutFeeSample(..) => {}
+            Change::LeaveDeadLetters(_) => {
+                self.totals.failed = self.totals.failed.saturating_sub(1);
+            }
             Change::PutFeeHour(hour) => {
                 self.items.subtract(Item::Hour(&self.hour));
                 self.hour = *hour;

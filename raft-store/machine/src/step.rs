@@ -163,10 +163,11 @@ fn check_entry(state: &State, entry: &Entry) -> Result<(), StepError> {
     Ok(())
 }
 
-/// The payments that cancellations of the entry ask about: their rows are kept up to date.
+/// The payments that cancellations and retries of the entry ask about: their rows are kept up to date.
 fn watched(commands: &[Command]) -> BTreeSet<PaymentId> {
     let cancelled = commands.iter().filter_map(|command| match command {
         Command::CancelPayment(cancel) => Some(cancel.payment),
+        Command::RetryPayment(retry) => Some(retry.payment),
         Command::SubmitPayment(_)
         | Command::FormBatch(_)
         | Command::RecordAttempt(_)
@@ -181,6 +182,7 @@ fn watched(commands: &[Command]) -> BTreeSet<PaymentId> {
 fn decide(state: &State, ctx: &Context<'_, '_>, command: &Command) -> Result<Decision, Rejection> {
     match command {
         Command::SubmitPayment(submit) => payments::submit::decide(state, ctx, submit),
+        Command::RetryPayment(retry) => payments::retry::decide(state, ctx, retry),
         Command::CancelPayment(cancel) => payments::cancel::decide(state, ctx, cancel),
         Command::FormBatch(form) => batches::form::decide(state, ctx, form),
         Command::RecordAttempt(attempt) => batches::record_attempt::decide(state, ctx, attempt),
@@ -277,6 +279,7 @@ impl<'e> Run<'e> {
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
             | Change::PutPolicy(_)
+            | Change::LeaveDeadLetters(_)
             | Change::PutMarket(_)
             | Change::PutFeeSample(..)
             | Change::PutFeeHour(_) => {}
@@ -311,6 +314,7 @@ impl<'e> Run<'e> {
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
             | Change::PutPolicy(_)
+            | Change::LeaveDeadLetters(_)
             | Change::PutMarket(_)
             | Change::PutFeeSample(..)
             | Change::PutFeeHour(_) => return,

@@ -3,7 +3,7 @@
 use prost::Message;
 use stellara_machine::command::{
     AttemptOutcome, CancelPayment, Command, Entry, FormBatch, OperationResult, PaymentBody,
-    RecordAttempt, RecordOutcome, Refusal, RegisterAccount, SetPolicy, SubmitPayment,
+    RecordAttempt, RecordOutcome, Refusal, RegisterAccount, RetryPayment, SetPolicy, SubmitPayment,
 };
 use stellara_machine::ids::{
     AttemptNo, BatchId, Destination, DeveloperId, IdempotencyKey, Index, PaymentId,
@@ -50,6 +50,10 @@ pub fn command_to_proto(command: Command) -> log::Command {
             developer: cancel.developer.0,
             payment: cancel.payment.0,
         }),
+        Command::RetryPayment(retry) => ProtoCommand::RetryPayment(log::RetryPayment {
+            developer: retry.developer.0,
+            payment: retry.payment.0,
+        }),
         Command::FormBatch(form) => ProtoCommand::FormBatch(log::FormBatch {
             group: Some(group_to_proto(&form.group)),
         }),
@@ -91,6 +95,10 @@ pub fn command_from_proto(command: log::Command) -> Result<Command, DecodeError>
         ProtoCommand::CancelPayment(cancel) => Command::CancelPayment(CancelPayment {
             developer: DeveloperId(cancel.developer),
             payment: PaymentId(cancel.payment),
+        }),
+        ProtoCommand::RetryPayment(retry) => Command::RetryPayment(RetryPayment {
+            developer: DeveloperId(retry.developer),
+            payment: PaymentId(retry.payment),
         }),
         ProtoCommand::FormBatch(form) => Command::FormBatch(FormBatch {
             group: group_from_proto(form.group)?,

@@ -23,6 +23,7 @@ pub fn reply_to_proto(reply: &Reply) -> peer::Reply {
             },
         }),
         Reply::Cancelled => ProtoReply::Cancelled(true),
+        Reply::Retried => ProtoReply::Retried(true),
         Reply::BatchFormed { batch } => ProtoReply::BatchFormed(batch.0),
         Reply::AttemptRecorded => ProtoReply::AttemptRecorded(true),
         Reply::OutcomeRecorded => ProtoReply::OutcomeRecorded(true),
@@ -48,6 +49,7 @@ pub fn reply_from_proto(reply: peer::Reply) -> Result<Reply, DecodeError> {
             },
         },
         ProtoReply::Cancelled(_) => Reply::Cancelled,
+        ProtoReply::Retried(_) => Reply::Retried,
         ProtoReply::BatchFormed(batch) => Reply::BatchFormed {
             batch: BatchId(batch),
         },
@@ -88,6 +90,10 @@ pub fn rejection_to_proto(rejection: &Rejection) -> peer::Rejection {
         Rejection::PaymentNotQueued { payment, stage } => peer::Rejection {
             value: (*stage).to_owned(),
             ..about(Kind::PaymentNotQueued, payment.0)
+        },
+        Rejection::PaymentNotFailed { payment, stage } => peer::Rejection {
+            value: (*stage).to_owned(),
+            ..about(Kind::PaymentNotFailed, payment.0)
         },
         Rejection::NotDue => of(Kind::NotDue),
         Rejection::NoFreeChannel => of(Kind::NoFreeChannel),

@@ -11,6 +11,7 @@ use crate::batch::BatchCommand;
 use crate::batching::BatchingCommand;
 use crate::bench::BenchCommand;
 use crate::cluster::ClusterCommand;
+use crate::deadletter::DeadletterCommand;
 use crate::failure::Failure;
 use crate::fee::FeeCommand;
 use crate::payment::PaymentCommand;
@@ -119,6 +120,9 @@ pub enum Command {
     /// See and change how batches form, bid and retry
     #[command(subcommand)]
     Batching(BatchingCommand),
+    /// See payments that cannot be paid, and retry them
+    #[command(subcommand)]
+    Deadletter(DeadletterCommand),
     /// See the network's fees, ask for quotes, see what was saved
     #[command(subcommand)]
     Fee(FeeCommand),

@@ -8,6 +8,7 @@ mod batch;
 mod batching;
 mod bench;
 mod cluster;
+mod deadletter;
 mod failure;
 mod fee;
 mod output;
@@ -42,6 +43,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Payment(_)
         | Command::Batch(_)
         | Command::Batching(_)
+        | Command::Deadletter(_)
         | Command::Fee(_)
         | Command::Cluster(_) => 1,
         Command::Completions { shell } => {
@@ -63,6 +65,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Payment(command) => payment::run(global, command).await,
         Command::Batch(command) => batch::run(global, command).await,
         Command::Batching(command) => batching::run(global, command).await,
+        Command::Deadletter(command) => deadletter::run(global, command).await,
         Command::Fee(command) => fee::run(global, command).await,
         Command::Cluster(command) => cluster::run(global, command).await,
         Command::Bench(command) => bench::run(global, command).await,

@@ -65,6 +65,10 @@ fn rejections() -> Vec<Rejection> {
             payment,
             stage: "settled",
         },
+        Rejection::PaymentNotFailed {
+            payment,
+            stage: "settled",
+        },
         Rejection::NotDue,
         Rejection::NoFreeChannel,
         Rejection::BatchesFull { limit: 10_000 },

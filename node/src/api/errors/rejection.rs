@@ -59,6 +59,12 @@ pub(super) fn detail(rejection: &peer::Rejection) -> ErrorDetail {
             resource: payment(rejection),
             ..of(ErrorCode::WrongStage)
         },
+        Kind::PaymentNotFailed => ErrorDetail {
+            value: rejection.value.clone(),
+            expected: "failed".to_owned(),
+            resource: payment(rejection),
+            ..of(ErrorCode::WrongStage)
+        },
         Kind::BatchUnknown => ErrorDetail {
             resource: batch(rejection),
             ..of(ErrorCode::NotFound)
@@ -116,6 +122,10 @@ pub(super) fn message(rejection: &peer::Rejection) -> String {
         Kind::PaymentNotQueued => {
             let (payment, stage) = (payment(rejection), &rejection.value);
             return format!("{payment} is {stage}, and only a queued payment can be withdrawn");
+        }
+        Kind::PaymentNotFailed => {
+            let (payment, stage) = (payment(rejection), &rejection.value);
+            return format!("{payment} is {stage}, and only a payment that failed can be retried");
         }
         Kind::BatchUnknown => return format!("there is no live batch {}", batch(rejection)),
         Kind::PolicyStrands => {

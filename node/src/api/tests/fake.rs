@@ -152,6 +152,7 @@ impl Fake {
                 | Change::RemoveEffect(_)
                 | Change::PutAccount(_)
                 | Change::PutPolicy(_)
+                | Change::LeaveDeadLetters(_)
                 | Change::PutMarket(_)
                 | Change::PutFeeSample(..)
                 | Change::PutFeeHour(_) => {}

@@ -173,7 +173,10 @@ impl State {
                 Ok(Reply::BatchFormed { batch: BatchId(0) })
             }
             Command::RecordFees(_) => Ok(Reply::FeesRecorded),
-            Command::SubmitPayment(_) | Command::CancelPayment(_) | Command::SetPolicy(_) => {
+            Command::SubmitPayment(_)
+            | Command::CancelPayment(_)
+            | Command::RetryPayment(_)
+            | Command::SetPolicy(_) => {
                 panic!("the executor proposes no {command:?}")
             }
         }

@@ -197,7 +197,7 @@ fn treasury(state: &State, body: &PaymentBody) -> Result<AccountId, Rejection> {
 
 /// Payments of live batches may all come back, each batch to a group of its own that is gone:
 /// room is kept for them, so that a requeue never has to be refused.
-fn check_room(state: &State, group: &GroupKey) -> Result<(), Rejection> {
+pub(super) fn check_room(state: &State, group: &GroupKey) -> Result<(), Rejection> {
     let queued = state.queued();
     let limit = u64::try_from(QUEUED_PAYMENTS_MAX).unwrap_or(u64::MAX);
     if queued.saturating_add(state.batched()) >= limit {

@@ -112,7 +112,7 @@ impl Store {
             }
             Change::PutPolicy(policy) => self.policy = Some(policy),
             Change::PutMarket(market) => self.market = Some(market),
-            Change::PutFeeSample(..) => {}
+            Change::PutFeeSample(..) | Change::LeaveDeadLetters(_) => {}
             Change::PutFeeHour(hour) => self.hour = Some(hour),
         }
     }
@@ -258,6 +258,7 @@ impl World {
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
             | Change::PutPolicy(_)
+            | Change::LeaveDeadLetters(_)
             | Change::PutMarket(_)
             | Change::PutFeeSample(..)
             | Change::PutFeeHour(_) => {}
