@@ -6,6 +6,7 @@ use bincode::{BorrowDecode, Encode};
 use prost::Message;
 use stellara_machine::decision::{Change, Effect, EntryRecord, Payment, PaymentStatus};
 use stellara_machine::fees::book::FeeHour;
+use stellara_machine::fees::market::FeeSample;
 use stellara_machine::ids::{
     AccountId, AttemptNo, BatchId, DeveloperId, Hash, IdempotencyKey, Index, PaymentId,
 };
@@ -56,6 +57,13 @@ pub fn fee_sample_key(ledger: LedgerSeq) -> Vec<u8> {
 #[must_use]
 pub fn fee_hour_key(hour: u32) -> Vec<u8> {
     id_key(HOUR, u64::from(hour))
+}
+
+/// The key of one of our accounts, in `Space::Rows`.
+fn account_key(account: AccountId) -> Vec<u8> {
+    let mut key = vec![ACCOUNT];
+    key.extend_from_slice(&account.0);
+    key
 }
 
 /// The key of a payment's body, in `Space::Payments`.
@@ -192,15 +200,11 @@ pub(crate) fn write_change(batch: &mut Batch, change: Change) {
         }
         Change::PutEffect(effect) => batch.put(Space::Rows, effect_key(effect), []),
         Change::RemoveEffect(effect) => batch.delete(Space::Rows, effect_key(effect)),
-        Change::PutAccount(account) => {
-            let mut key = vec![ACCOUNT];
-            key.extend_from_slice(&account.account.0);
-            batch.put(
-                Space::Rows,
-                key,
-                codec::account_to_row(&account).encode_to_vec(),
-            );
-        }
+        Change::PutAccount(account) => batch.put(
+            Space::Rows,
+            account_key(account.account),
+            codec::account_to_row(&account).encode_to_vec(),
+        ),
         Change::PutPolicy(policy) => batch.put(
             Space::Rows,
             POLICY,
@@ -211,18 +215,7 @@ pub(crate) fn write_change(batch: &mut Batch, change: Change) {
             MARKET,
             codec::market_to_row(&market).encode_to_vec(),
         ),
-        Change::PutFeeSample(sample, at) => {
-            if sample.ledger.0.is_multiple_of(SAMPLES_REMOVED_EVERY) {
-                let kept = LedgerSeq(sample.ledger.0.saturating_sub(SAMPLE_LEDGERS));
-                let (from, to) = (fee_sample_key(LedgerSeq(0)), fee_sample_key(kept));
-                batch.delete_range(Space::Rows, from, to);
-            }
-            batch.put(
-                Space::Rows,
-                fee_sample_key(sample.ledger),
-                codec::fee_sample_to_row(&sample, at).encode_to_vec(),
-            );
-        }
+        Change::PutFeeSample(sample, at) => write_fee_sample(batch, &sample, at),
         Change::LeaveDeadLetters(_) => {}
         Change::PutFeeHour(hour) => batch.put(
             Space::Rows,
@@ -230,6 +223,19 @@ pub(crate) fn write_change(batch: &mut Batch, change: Change) {
             codec::fee_hour_to_row(&hour).encode_to_vec(),
         ),
     }
+}
+
+fn write_fee_sample(batch: &mut Batch, sample: &FeeSample, at: UnixMs) {
+    if sample.ledger.0.is_multiple_of(SAMPLES_REMOVED_EVERY) {
+        let kept = LedgerSeq(sample.ledger.0.saturating_sub(SAMPLE_LEDGERS));
+        let (from, to) = (fee_sample_key(LedgerSeq(0)), fee_sample_key(kept));
+        batch.delete_range(Space::Rows, from, to);
+    }
+    batch.put(
+        Space::Rows,
+        fee_sample_key(sample.ledger),
+        codec::fee_sample_to_row(sample, at).encode_to_vec(),
+    );
 }
 
 /// Adds an entry's record to the batch.
@@ -384,7 +390,7 @@ pub(crate) fn load(engine: &impl Engine) -> Result<(Applied, State), EngineError
         rows_max: 1,
     })?;
     for (key, bytes) in &last_hour {
-        changes.push(Change::PutFeeHour(fee_hour(key, bytes)?));
+        changes.push(Change::PutFeeHour(Box::new(fee_hour(key, bytes)?)));
     }
     each(engine, ACCOUNT, |key, value| {
         let id = <[u8; 32]>::try_from(&key[1..])

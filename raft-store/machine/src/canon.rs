@@ -526,7 +526,7 @@ impl Canonical for Change {
                 (14_u8, sample).canonical(out);
                 at.canonical(out);
             }
-            Self::PutFeeHour(hour) => (15_u8, hour).canonical(out),
+            Self::PutFeeHour(hour) => (15_u8, hour.as_ref()).canonical(out),
             Self::LeaveDeadLetters(payment) => (16_u8, payment).canonical(out),
         }
     }

@@ -1,5 +1,6 @@
 //! What the machine answers: changes to store, effects to run, a reply or a rejection.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -57,7 +58,7 @@ pub enum Change {
     /// A sample of them, for readers (written once).
     PutFeeSample(FeeSample, UnixMs),
     /// What happened in the present hour.
-    PutFeeHour(FeeHour),
+    PutFeeHour(Box<FeeHour>),
 }
 
 /// Something the leader must do outside; stored before it is done, identified by what it is about.

@@ -62,12 +62,12 @@ pub fn check(policy: &Policy) -> Result<(), Rejection> {
         retries_max,
         backoff_base_ms,
         backoff_max_ms,
-        fee_base,
-        fee_cap,
-        low,
-        medium,
-        high,
-        critical,
+        fee_base: _,
+        fee_cap: _,
+        low: _,
+        medium: _,
+        high: _,
+        critical: _,
         defer_up_to: _,
         surge_size_max,
         discounts,
@@ -107,32 +107,8 @@ pub fn check(policy: &Policy) -> Result<(), Rejection> {
         waits,
         "backoff_base_ms to 86400000 ms",
     )?;
-    let fees = (FEE_STROOPS_MIN, FEE_STROOPS_MAX);
-    within(
-        "fee_base_stroops",
-        &fee_base.0,
-        fees,
-        "100 to 100000000 stroops",
-    )?;
-    let fees = (fee_base.0, FEE_STROOPS_MAX);
-    within(
-        "fee_cap_stroops",
-        &fee_cap.0,
-        fees,
-        "fee_base_stroops to 100000000 stroops",
-    )?;
-    let lanes = [
-        (("low.deadline_ms", "low.fee_cap_stroops"), low),
-        (("medium.deadline_ms", "medium.fee_cap_stroops"), medium),
-        (("high.deadline_ms", "high.fee_cap_stroops"), high),
-        (
-            ("critical.deadline_ms", "critical.fee_cap_stroops"),
-            critical,
-        ),
-    ];
-    for (fields, lane) in lanes {
-        check_lane(fields, lane, (*fee_base, *fee_cap))?;
-    }
+    check_fees(policy)?;
+    check_lanes(policy)?;
     within(
         "surge_size_max",
         surge_size_max,
@@ -140,6 +116,42 @@ pub fn check(policy: &Policy) -> Result<(), Rejection> {
         "1 to 100 payments",
     )?;
     check_discounts(discounts)
+}
+
+fn check_fees(policy: &Policy) -> Result<(), Rejection> {
+    let fees = (FEE_STROOPS_MIN, FEE_STROOPS_MAX);
+    within(
+        "fee_base_stroops",
+        &policy.fee_base.0,
+        fees,
+        "100 to 100000000 stroops",
+    )?;
+    let fees = (policy.fee_base.0, FEE_STROOPS_MAX);
+    within(
+        "fee_cap_stroops",
+        &policy.fee_cap.0,
+        fees,
+        "fee_base_stroops to 100000000 stroops",
+    )
+}
+
+fn check_lanes(policy: &Policy) -> Result<(), Rejection> {
+    let lanes = [
+        (("low.deadline_ms", "low.fee_cap_stroops"), &policy.low),
+        (
+            ("medium.deadline_ms", "medium.fee_cap_stroops"),
+            &policy.medium,
+        ),
+        (("high.deadline_ms", "high.fee_cap_stroops"), &policy.high),
+        (
+            ("critical.deadline_ms", "critical.fee_cap_stroops"),
+            &policy.critical,
+        ),
+    ];
+    for (fields, lane) in lanes {
+        check_lane(fields, lane, (policy.fee_base, policy.fee_cap))?;
+    }
+    Ok(())
 }
 
 fn check_lane(

@@ -4,6 +4,7 @@
 //! loading the rows again both go through it. Indexes (deadlines, free channels, treasuries)
 //! are derived from the rows and stay out of the digest.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -191,7 +192,7 @@ impl State {
         let accounts = self.accounts.values().cloned().map(Change::PutAccount);
         let policy = core::iter::once_with(|| Change::PutPolicy(self.policy.clone()));
         let market = core::iter::once_with(|| Change::PutMarket(self.market));
-        let hour = core::iter::once_with(|| Change::PutFeeHour(self.hour));
+        let hour = core::iter::once_with(|| Change::PutFeeHour(Box::new(self.hour)));
         places
             .chain(batches)
             .chain(effects)
@@ -254,7 +255,7 @@ impl State {
             }
             Change::PutFeeHour(hour) => {
                 self.items.subtract(Item::Hour(&self.hour));
-                self.hour = *hour;
+                self.hour = **hour;
                 self.items.add(Item::Hour(&self.hour));
             }
         }

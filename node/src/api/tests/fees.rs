@@ -10,6 +10,9 @@ use stellara_proto::v1::{self, ErrorCode};
 use super::{Served, code, detail, request};
 use crate::gateway::Gateway as _;
 
+/// What is done to a policy.
+type Change = fn(&mut v1::Policy);
+
 async fn sampled(served: &Served, ledger: u32, charged: i64) {
     let levels = FeeLevels {
         p50: Stroops(charged),
@@ -53,7 +56,7 @@ async fn a_policy_is_replaced_once_per_version_and_every_field_is_checked() {
     let again = policies.set_policy(smaller).await.unwrap_err();
     assert_eq!(code(&again), ErrorCode::VersionConflict);
 
-    let bad: [(fn(&mut v1::Policy), &str); 8] = [
+    let bad: [(Change, &str); 8] = [
         (|policy| policy.batch_size_max = 101, "batch_size_max"),
         (
             |policy| policy.batch_size_max = 70_000,

@@ -1,5 +1,6 @@
 //! Ending a batch: what becomes of its payments, its channel and its effect, in one decision.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -127,7 +128,7 @@ impl Fates<'_, '_, '_> {
                 .hour()
                 .at(ctx.now)
                 .with(batch, &stage, charge, ctx.now);
-            changes.push(Change::PutFeeHour(hour));
+            changes.push(Change::PutFeeHour(Box::new(hour)));
         }
         changes.push(Change::EndBatch(Batch {
             stage,

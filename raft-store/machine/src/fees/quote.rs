@@ -2,7 +2,7 @@
 
 use crate::command::Policy;
 use crate::fees::bid::{Bid, BidReason, aged, bid};
-use crate::fees::charge::charge;
+use crate::fees::charge::{Charge, charge};
 use crate::fees::market::{Congestion, Market};
 use crate::fees::predict::{LEDGER_MS, Prediction, fee_of, predict};
 use crate::units::{Lane, LedgerSeq, Stroops, UnixMs};
@@ -40,6 +40,29 @@ pub struct Quote {
     pub charged: Stroops,
 }
 
+/// What all transactions of a quote come to.
+#[derive(Default)]
+struct Sum {
+    expected: Stroops,
+    max: Stroops,
+    list: Stroops,
+    charged: Stroops,
+}
+
+impl Sum {
+    fn add(&mut self, count: usize, told: &Prediction, charge: Charge) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        for (total, fee) in [
+            (&mut self.expected, told.fee_expected),
+            (&mut self.max, told.fee_max),
+            (&mut self.list, charge.list),
+            (&mut self.charged, charge.charged),
+        ] {
+            total.0 = total.0.saturating_add(fee.0.saturating_mul(count));
+        }
+    }
+}
+
 /// Answers from the policy and the market alone: what else waits is not looked at.
 #[must_use]
 pub fn quote(policy: &Policy, market: &Market, asked: Asked, now: UnixMs) -> Quote {
@@ -65,26 +88,12 @@ pub fn quote(policy: &Policy, market: &Market, asked: Asked, now: UnixMs) -> Quo
         cap: first.cap.max(late.cap),
         ..first
     };
-    let one = |size: usize| predict(market, bound, policy.fee_base, size, now);
-    let times = |fee: Stroops, count: usize| {
-        Stroops(
-            fee.0
-                .saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)),
-        )
-    };
-    let mut sum = (Stroops(0), Stroops(0), Stroops(0), Stroops(0));
+    let told = predict(market, bound, policy.fee_base, size_max, now);
+    let mut sum = Sum::default();
     for (size, count) in [(size_max, full), (rest, usize::from(rest > 0))] {
-        let told = one(size);
+        let told = predict(market, bound, policy.fee_base, size, now);
         let price = market.price(policy.fee_base).min(first.per_operation);
-        let charged = charge(policy, size, fee_of(price, size));
-        for (total, fee) in [
-            (&mut sum.0, told.fee_expected),
-            (&mut sum.1, told.fee_max),
-            (&mut sum.2, charged.list),
-            (&mut sum.3, charged.charged),
-        ] {
-            total.0 = total.0.saturating_add(times(fee, count).0);
-        }
+        sum.add(count, &told, charge(policy, size, fee_of(price, size)));
     }
     let batches = full.saturating_add(usize::from(rest > 0));
     let wait_ms = wait_ms(
@@ -102,7 +111,6 @@ pub fn quote(policy: &Policy, market: &Market, asked: Asked, now: UnixMs) -> Quo
     let later = u32::try_from(later)
         .unwrap_or(u32::MAX)
         .saturating_add(u32::try_from(queue.unwrap_or(0)).unwrap_or(u32::MAX));
-    let told = one(size_max);
     let ledger = match told.ledger {
         LedgerSeq(0) => LedgerSeq(0),
         LedgerSeq(next) => LedgerSeq(next.saturating_add(later)),
@@ -112,14 +120,14 @@ pub fn quote(policy: &Policy, market: &Market, asked: Asked, now: UnixMs) -> Quo
         bid: first.per_operation,
         reason: first.reason,
         prediction: Prediction {
-            fee_expected: sum.0,
-            fee_max: sum.1,
+            fee_expected: sum.expected,
+            fee_max: sum.max,
             ledger,
             probability_permille: told.probability_permille,
         },
         wait_ms,
-        list: sum.2,
-        charged: sum.3,
+        list: sum.list,
+        charged: sum.charged,
     }
 }
 

@@ -113,7 +113,7 @@ impl Store {
             Change::PutPolicy(policy) => self.policy = Some(policy),
             Change::PutMarket(market) => self.market = Some(market),
             Change::PutFeeSample(..) | Change::LeaveDeadLetters(_) => {}
-            Change::PutFeeHour(hour) => self.hour = Some(hour),
+            Change::PutFeeHour(hour) => self.hour = Some(*hour),
         }
     }
 
@@ -121,7 +121,11 @@ impl Store {
     fn live_rows(&self) -> Vec<Change> {
         let policy = self.policy.iter().cloned().map(Change::PutPolicy);
         let market = self.market.iter().copied().map(Change::PutMarket);
-        let hour = self.hour.iter().copied().map(Change::PutFeeHour);
+        let hour = self
+            .hour
+            .iter()
+            .copied()
+            .map(|hour| Change::PutFeeHour(Box::new(hour)));
         let places = self.places.iter().rev();
         let places = places.map(|(id, queued)| Change::Enqueue(*id, queued.clone()));
         let batches = self.batches.values().cloned().map(Change::PutBatch);

@@ -121,10 +121,10 @@ fn read(answer: Result<Told, ClientError>) -> Answer {
         Err(ClientError::NotFound { .. }) => None,
         Err(error) => return Answer::NotDone(failure(&error)),
     };
-    Answer::Seen(Seen {
+    Answer::Seen(Box::new(Seen {
         applied: None,
         payment,
-    })
+    }))
 }
 
 /// The machine's payment of the API's, without the name of its developer, which the API keeps to itself.
