@@ -4,10 +4,12 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "stellara/v1/payments.proto",
     "stellara/v1/batches.proto",
     "stellara/v1/cluster.proto",
+    "stellara/v1/policy.proto",
+    "stellara/v1/fees.proto",
     "stellara/v1/options.proto",
     "stellara/v1/log.proto",
     "stellara/v1/peer.proto",

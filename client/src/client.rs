@@ -14,7 +14,9 @@ use futures_util::future::{BoxFuture, Either, select};
 use stellara_proto::v1::ListMembersRequest;
 use stellara_proto::v1::batches_client::BatchesClient;
 use stellara_proto::v1::cluster_client::ClusterClient;
+use stellara_proto::v1::fees_client::FeesClient;
 use stellara_proto::v1::payments_client::PaymentsClient;
+use stellara_proto::v1::policies_client::PoliciesClient;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -121,6 +123,14 @@ impl Attempt<'_> {
 
     pub fn batches(&self) -> BatchesClient<Wire> {
         BatchesClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub fn policies(&self) -> PoliciesClient<Wire> {
+        PoliciesClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub fn fees(&self) -> FeesClient<Wire> {
+        FeesClient::new(self.line()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub fn cluster(&self) -> ClusterClient<Wire> {

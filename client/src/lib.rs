@@ -13,9 +13,11 @@ mod client;
 mod cluster;
 mod entropy;
 mod error;
+mod fees;
 mod frame;
 mod paging;
 mod payments;
+mod policy;
 mod transport;
 mod watch;
 

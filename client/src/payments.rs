@@ -7,7 +7,8 @@ use futures_util::Stream;
 use stellara_proto::v1::submit_payment_result::Result as Answer;
 use stellara_proto::v1::{
     CancelPaymentRequest, GetPaymentRequest, ListPaymentsRequest, ListPaymentsResponse, Payment,
-    SubmitPaymentRequest, SubmitPaymentResponse, SubmitPaymentResult, SubmitPaymentsRequest,
+    RetryPaymentRequest, SubmitPaymentRequest, SubmitPaymentResponse, SubmitPaymentResult,
+    SubmitPaymentsRequest,
 };
 
 use crate::classify::{Failure, Fate, Verdict, of_detail};
@@ -175,6 +176,24 @@ impl Client {
                 Ok((page.payments, page.next_cursor))
             }
         })
+    }
+
+    /// Lets a payment that failed wait again. Again is fine.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongStage` when it was withdrawn; `Unknown` when the deadline passed and it may wait again.
+    pub async fn retry_payment(&self, payment_id: &str) -> Result<Payment, ClientError> {
+        let call = Call::Write {
+            idempotency_key: "",
+        };
+        self.call(call, |attempt| {
+            let request = attempt.request(RetryPaymentRequest {
+                payment_id: payment_id.to_owned(),
+            });
+            let mut payments = attempt.payments();
+            async move { payments.retry_payment(request).await }
+        })
+        .await
     }
 
     /// Withdraws a payment that still waits in a queue. Again is fine.

@@ -5,11 +5,13 @@
 pub mod batches;
 pub mod cluster;
 pub mod errors;
+pub mod fees;
 pub mod format;
 mod incoming;
 pub(crate) mod meter;
 pub mod parse;
 pub mod payments;
+pub mod policy;
 pub mod readiness;
 mod reads;
 pub mod serve;

@@ -6,10 +6,11 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use openraft_rt::{AsyncRuntime, Select3};
+use openraft_rt::{AsyncRuntime, Select2, Select3};
 use rand::Rng as _;
 use stellara_machine::command::{Command, GroupKey, Policy, RecordAttempt};
 use stellara_machine::decision::{Account, Batch, Effect, Payment, Rejection, Reply};
+use stellara_machine::fees::market::Market;
 use stellara_machine::ids::{AttemptNo, BatchId, Index, PaymentId};
 use stellara_machine::units::UnixMs;
 
@@ -18,6 +19,7 @@ use crate::ports::{Clock, Ledger, Signer};
 mod batching;
 mod bootstrap;
 pub mod envelope;
+mod fees;
 pub mod outcome;
 mod pacer;
 mod settings;
@@ -47,6 +49,9 @@ pub trait Cluster: Clone + Send + Sync + 'static {
 
     /// When the next group becomes due if nothing arrives before.
     fn next_due_at(&self) -> Option<UnixMs>;
+
+    /// What is known of the network's fees.
+    fn market(&self) -> Market;
 
     /// The policy in force.
     fn policy(&self) -> Policy;
@@ -181,11 +186,13 @@ where
         match R::select3(
             self.register_accounts(),
             self.form_batches(),
-            self.settle_batches(),
+            R::select2(self.settle_batches(), self.watch_fees()),
         )
         .await
         {
-            Select3::First(ended) | Select3::Second(ended) | Select3::Third(ended) => ended,
+            Select3::First(ended)
+            | Select3::Second(ended)
+            | Select3::Third(Select2::First(ended) | Select2::Second(ended)) => ended,
         }
     }
 

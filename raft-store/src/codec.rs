@@ -6,24 +6,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stellara_machine::command::{AccountRole, GroupKey};
 use stellara_machine::ids::{AccountId, Asset, Hash, Memo};
-use stellara_machine::units::Lane;
+use stellara_machine::units::{Lane, Stroops};
 use stellara_proto::v1::{log, peer};
 use thiserror::Error;
 
 use crate::types::{Membership, NodeInfo};
 
 mod command;
+mod fees;
+mod policy;
 mod reply;
 mod row;
 
 pub use command::{command_from_proto, command_to_proto, entry_from_bytes};
+pub use fees::{
+    fee_hour_from_row, fee_hour_to_row, fee_sample_from_row, fee_sample_to_row, market_from_row,
+    market_to_row,
+};
+pub use policy::{policy_from_proto, policy_to_proto};
 pub use reply::{rejection_to_proto, reply_from_proto, reply_to_proto};
 pub use row::{
     account_from_row, account_to_row, attempt_from_row, attempt_to_row, batch_from_row,
     batch_to_row, key_from_row, key_to_row, payment_from_row, payment_to_row, queued_from_row,
     queued_to_row, record_to_row, stage_from_proto, status_from_row, status_to_row,
 };
-pub use row::{policy_from_proto, policy_to_proto};
 
 /// Bytes that do not make a value of ours.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -160,6 +166,7 @@ fn group_to_proto(group: &GroupKey) -> log::GroupKey {
         treasury: group.treasury.0.to_vec(),
         lane: u32::from(group.lane.number()),
         memo: memo_to_proto(&group.memo),
+        fee_cap_stroops: group.fee_cap.map(|cap| cap.0),
     }
 }
 
@@ -169,6 +176,7 @@ fn group_from_proto(group: Option<log::GroupKey>) -> Result<GroupKey, DecodeErro
         treasury: account("group.treasury", &group.treasury)?,
         lane: lane(group.lane)?,
         memo: memo_from_proto(group.memo)?,
+        fee_cap: group.fee_cap_stroops.map(Stroops),
     })
 }
 

@@ -5,11 +5,13 @@
 use bincode::{BorrowDecode, Encode};
 use prost::Message;
 use stellara_machine::decision::{Change, Effect, EntryRecord, Payment, PaymentStatus};
+use stellara_machine::fees::book::FeeHour;
+use stellara_machine::fees::market::FeeSample;
 use stellara_machine::ids::{
     AccountId, AttemptNo, BatchId, DeveloperId, Hash, IdempotencyKey, Index, PaymentId,
 };
 use stellara_machine::state::{State, StateMeta, Totals};
-use stellara_machine::units::UnixMs;
+use stellara_machine::units::{LedgerSeq, UnixMs};
 use stellara_proto::v1::{log, peer};
 
 use crate::codec::{self, DecodeError};
@@ -22,6 +24,13 @@ const LOAD_ROWS_MAX: usize = 4_096;
 
 const META: &[u8] = b"m";
 const POLICY: &[u8] = b"p";
+const MARKET: &[u8] = b"f";
+const HOUR: u8 = b'h';
+const SAMPLE: u8 = b'g';
+/// Samples of the network's fees are kept for so many ledgers: a week.
+const SAMPLE_LEDGERS: u32 = 7 * 24 * 720;
+/// Old samples are removed every so many ledgers.
+const SAMPLES_REMOVED_EVERY: u32 = 1_024;
 const QUEUE: u8 = b'q';
 const BATCH: u8 = b'b';
 const LIVE: u8 = b'l';
@@ -35,6 +44,25 @@ fn id_key(kind: u8, id: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(9);
     key.push(kind);
     key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// The key of a sample of the network's fees, in `Space::Rows`.
+#[must_use]
+pub fn fee_sample_key(ledger: LedgerSeq) -> Vec<u8> {
+    id_key(SAMPLE, u64::from(ledger.0))
+}
+
+/// The key of an hour of the book of fees, in `Space::Rows`.
+#[must_use]
+pub fn fee_hour_key(hour: u32) -> Vec<u8> {
+    id_key(HOUR, u64::from(hour))
+}
+
+/// The key of one of our accounts, in `Space::Rows`.
+fn account_key(account: AccountId) -> Vec<u8> {
+    let mut key = vec![ACCOUNT];
+    key.extend_from_slice(&account.0);
     key
 }
 
@@ -172,21 +200,42 @@ pub(crate) fn write_change(batch: &mut Batch, change: Change) {
         }
         Change::PutEffect(effect) => batch.put(Space::Rows, effect_key(effect), []),
         Change::RemoveEffect(effect) => batch.delete(Space::Rows, effect_key(effect)),
-        Change::PutAccount(account) => {
-            let mut key = vec![ACCOUNT];
-            key.extend_from_slice(&account.account.0);
-            batch.put(
-                Space::Rows,
-                key,
-                codec::account_to_row(&account).encode_to_vec(),
-            );
-        }
+        Change::PutAccount(account) => batch.put(
+            Space::Rows,
+            account_key(account.account),
+            codec::account_to_row(&account).encode_to_vec(),
+        ),
         Change::PutPolicy(policy) => batch.put(
             Space::Rows,
             POLICY,
             codec::policy_to_proto(&policy).encode_to_vec(),
         ),
+        Change::PutMarket(market) => batch.put(
+            Space::Rows,
+            MARKET,
+            codec::market_to_row(&market).encode_to_vec(),
+        ),
+        Change::PutFeeSample(sample, at) => write_fee_sample(batch, &sample, at),
+        Change::LeaveDeadLetters(_) => {}
+        Change::PutFeeHour(hour) => batch.put(
+            Space::Rows,
+            fee_hour_key(hour.hour),
+            codec::fee_hour_to_row(&hour).encode_to_vec(),
+        ),
     }
+}
+
+fn write_fee_sample(batch: &mut Batch, sample: &FeeSample, at: UnixMs) {
+    if sample.ledger.0.is_multiple_of(SAMPLES_REMOVED_EVERY) {
+        let kept = LedgerSeq(sample.ledger.0.saturating_sub(SAMPLE_LEDGERS));
+        let (from, to) = (fee_sample_key(LedgerSeq(0)), fee_sample_key(kept));
+        batch.delete_range(Space::Rows, from, to);
+    }
+    batch.put(
+        Space::Rows,
+        fee_sample_key(sample.ledger),
+        codec::fee_sample_to_row(sample, at).encode_to_vec(),
+    );
 }
 
 /// Adds an entry's record to the batch.
@@ -326,6 +375,23 @@ pub(crate) fn load(engine: &impl Engine) -> Result<(Applied, State), EngineError
             codec::policy_from_proto,
         )?));
     }
+    if let Some(bytes) = engine.get(Space::Rows, MARKET)? {
+        changes.push(Change::PutMarket(decode(
+            "market",
+            &bytes,
+            codec::market_from_row,
+        )?));
+    }
+    let last_hour = engine.scan(&Scan {
+        space: Space::Rows,
+        from: fee_hour_key(0),
+        to: vec![HOUR + 1],
+        direction: Direction::Descending,
+        rows_max: 1,
+    })?;
+    for (key, bytes) in &last_hour {
+        changes.push(Change::PutFeeHour(Box::new(fee_hour(key, bytes)?)));
+    }
     each(engine, ACCOUNT, |key, value| {
         let id = <[u8; 32]>::try_from(&key[1..])
             .map(AccountId)
@@ -356,6 +422,17 @@ pub(crate) fn load(engine: &impl Engine) -> Result<(Applied, State), EngineError
         Ok(())
     })?;
     Ok((applied, State::rebuild(meta, changes.into_iter())))
+}
+
+/// The hour of the book of fees in a row.
+///
+/// # Errors
+/// `Corrupt`.
+pub(crate) fn fee_hour(key: &[u8], bytes: &[u8]) -> Result<FeeHour, EngineError> {
+    let hour = u32::try_from(id_of(key)?).map_err(|error| corrupt("fee hour key", error))?;
+    decode("fee hour", bytes, |row: log::FeeHourRow| {
+        codec::fee_hour_from_row(hour, &row)
+    })
 }
 
 fn each(

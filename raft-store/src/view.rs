@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use stellara_machine::command::RecordAttempt;
 use stellara_machine::decision::{Batch, Payment, PaymentStatus};
+use stellara_machine::fees::book::FeeHour;
+use stellara_machine::fees::market::FeeSample;
 use stellara_machine::ids::{AttemptNo, BatchId, Hash, Index, PaymentId};
 use stellara_machine::state::State;
+use stellara_machine::units::{LedgerSeq, UnixMs};
 use stellara_proto::v1::log;
 
 use crate::apply::Shared;
@@ -137,6 +140,52 @@ impl<D: Disk> View<D> {
                 let id = BatchId(rows::id_of(key)?);
                 rows::decode("batch", bytes, |row| codec::batch_from_row(id, row))
             })
+            .collect()
+    }
+
+    /// The samples of the network's fees up to `to`, the newest first, at most `rows_max`.
+    ///
+    /// # Errors
+    /// `Corrupt` or `ReadFailed`.
+    pub fn fee_samples(
+        &self,
+        to: LedgerSeq,
+        rows_max: usize,
+    ) -> Result<Vec<(FeeSample, UnixMs)>, EngineError> {
+        let found = self.engine().scan(&Scan {
+            space: Space::Rows,
+            from: rows::fee_sample_key(LedgerSeq(0)),
+            to: rows::fee_sample_key(LedgerSeq(to.0.saturating_add(1))),
+            direction: Direction::Descending,
+            rows_max,
+        })?;
+        let decoded = found
+            .iter()
+            .map(|(_, bytes)| rows::decode("fee sample", bytes, codec::fee_sample_from_row));
+        decoded.collect()
+    }
+
+    /// The hours of the book of fees from `from` (inclusive) to `to` (exclusive), hours since the Unix epoch; hours in
+    /// which no batch ended are not there.
+    ///
+    /// # Errors
+    /// `Corrupt` or `ReadFailed`.
+    pub fn fee_hours(
+        &self,
+        from: u32,
+        to: u32,
+        rows_max: usize,
+    ) -> Result<Vec<FeeHour>, EngineError> {
+        let found = self.engine().scan(&Scan {
+            space: Space::Rows,
+            from: rows::fee_hour_key(from),
+            to: rows::fee_hour_key(to),
+            direction: Direction::Ascending,
+            rows_max,
+        })?;
+        found
+            .iter()
+            .map(|(key, bytes)| rows::fee_hour(key, bytes))
             .collect()
     }
 

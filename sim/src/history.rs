@@ -70,7 +70,7 @@ pub enum Answer {
     /// The payment is withdrawn.
     Cancelled,
     /// What a node has.
-    Seen(Seen),
+    Seen(Box<Seen>),
     /// Refused by the machine: nothing changed.
     Refused(Refusal),
     /// Surely not proposed, or not read: no leader, no room, no bound kept, a node that stops.
@@ -171,7 +171,9 @@ impl Answer {
                     | Reply::AttemptRecorded
                     | Reply::OutcomeRecorded
                     | Reply::AccountRegistered
-                    | Reply::PolicySet { .. },
+                    | Reply::PolicySet { .. }
+                    | Reply::FeesRecorded
+                    | Reply::Retried,
                 ),
             )
             | None => Self::Unknown,

@@ -32,6 +32,7 @@ mod no_panic;
 mod no_payment_lost;
 mod no_secret;
 mod nobody_stopped;
+mod predicted_bound;
 mod quorum_commit;
 mod settled_once;
 mod sight;
@@ -190,6 +191,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(no_payment_lost::NoPaymentLost::default()),
         Box::new(settled_once::SettledOnce::default()),
         Box::new(fees_conserved::FeesConserved::default()),
+        Box::new(predicted_bound::PredictedBound::default()),
         Box::new(audit_chain::AuditChain::default()),
         Box::new(idempotent::Idempotent::default()),
         Box::new(fresh_reads::FreshReads::default()),

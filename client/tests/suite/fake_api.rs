@@ -12,8 +12,8 @@ use stellara_client::api::{
     GetBatchRequest, GetClusterStatusRequest, GetPaymentRequest, ListBatchesRequest,
     ListBatchesResponse, ListMembersRequest, ListMembersResponse, ListPaymentsRequest,
     ListPaymentsResponse, Member, MemberRole, Payment, PaymentEvent, PaymentStage,
-    SubmitPaymentRequest, SubmitPaymentResponse, SubmitPaymentResult, SubmitPaymentsRequest,
-    SubmitPaymentsResponse, Totals, WatchPaymentsRequest,
+    RetryPaymentRequest, SubmitPaymentRequest, SubmitPaymentResponse, SubmitPaymentResult,
+    SubmitPaymentsRequest, SubmitPaymentsResponse, Totals, WatchPaymentsRequest,
 };
 use stellara_proto::status::to_status;
 use tokio::sync::mpsc;
@@ -215,6 +215,24 @@ impl Payments for Service {
                 }));
             }
             payment.stage = PaymentStage::Cancelled.into();
+            Ok(payment.clone())
+        })
+        .await
+        .map(Response::new)
+    }
+
+    async fn retry_payment(
+        &self,
+        request: Request<RetryPaymentRequest>,
+    ) -> Result<Response<Payment>, Status> {
+        let id = request.into_inner().payment_id;
+        self.play(|| {
+            let mut store = self.store.lock().unwrap();
+            let found = store.payments.values_mut().find(|p| p.payment_id == id);
+            let payment = found.ok_or_else(|| not_found(id))?;
+            if payment.stage() == PaymentStage::Failed {
+                payment.stage = PaymentStage::Queued.into();
+            }
             Ok(payment.clone())
         })
         .await

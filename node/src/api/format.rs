@@ -8,6 +8,7 @@ use stellar_strkey::ed25519::{MuxedAccount, PublicKey};
 use stellara_machine::decision::{
     AttemptSummary, Batch, BatchStage, Payment, PaymentStatus, Stage, Trigger,
 };
+use stellara_machine::fees::bid::BidReason;
 use stellara_machine::ids::{AccountId, Asset, BatchId, Destination, Memo, PaymentId};
 use stellara_machine::units::{Lane, Stroops};
 use stellara_proto::v1;
@@ -182,6 +183,7 @@ pub fn payment(payment: Payment, status: Option<PaymentStatus>) -> v1::Payment {
         ledger: now.ledger,
         reason: now.reason,
         failures: u32::from(status.failures),
+        fee_cap_stroops: body.fee_cap.map_or(0, |cap| cap.0),
     }
 }
 
@@ -223,6 +225,26 @@ pub fn batch(batch: &Batch) -> v1::Batch {
         ledger,
         fee_charged_stroops,
         reason,
+        bid_reason: bid_reason(batch.bid_reason).into(),
+        counts_as: priority(batch.counts_as).into(),
+        fee_expected_stroops: batch.prediction.fee_expected.0,
+        fee_bound_stroops: batch.prediction.fee_max.0,
+        ledger_expected: batch.prediction.ledger.0,
+        probability_permille: u32::from(batch.prediction.probability_permille),
+        charged_stroops: batch.charge.charged.0,
+        discount_permille: u32::from(batch.charge.discount_permille),
+        bumped_singles_stroops: batch.charge.list.0,
+    }
+}
+
+/// Why a bid is what it is.
+#[must_use]
+pub const fn bid_reason(reason: BidReason) -> v1::BidReason {
+    match reason {
+        BidReason::Base => v1::BidReason::Base,
+        BidReason::Percentile => v1::BidReason::Percentile,
+        BidReason::Needed => v1::BidReason::Needed,
+        BidReason::Cap => v1::BidReason::Cap,
     }
 }
 

@@ -17,13 +17,15 @@ use stellara_machine::units::{Lane, Stroops};
 use stellara_proto::v1;
 
 mod asked;
+mod policy;
 #[cfg(test)]
 mod tests;
 
 pub use asked::{
-    ITEMS_MAX, Listed, PAGE_SIZE_MAX, Place, WatchFrom, freshness, items, page_cursor, page_size,
-    stage_filter, watch_cursor,
+    ITEMS_MAX, Listed, PAGE_SIZE_MAX, Place, WatchFrom, freshness, hours, items, page_cursor,
+    page_size, quoted, stage_filter, watch_cursor,
 };
+pub use policy::policy;
 
 /// Characters of a value that a refusal repeats.
 const VALUE_CHARS_MAX: usize = 64;
@@ -98,6 +100,7 @@ pub fn submission(
         memo: note,
         priority,
         reference: text,
+        fee_cap_stroops,
     } = request;
     Ok(SubmitPayment {
         developer,
@@ -109,9 +112,26 @@ pub fn submission(
             treasury: treasury("treasury", &from)?,
             memo: memo(note)?,
             lane: lane("priority", priority)?,
+            fee_cap: fee_cap(fee_cap_stroops)?,
             reference: reference(text)?,
         },
     })
+}
+
+/// A cap for a bid per operation, in stroops; 0 for the lane's own.
+///
+/// # Errors
+/// `Invalid`.
+pub fn fee_cap(stroops: i64) -> Result<Option<Stroops>, Invalid> {
+    match stroops {
+        0 => Ok(None),
+        1.. => Ok(Some(Stroops(stroops))),
+        ..0 => Err(refused(
+            "fee_cap_stroops",
+            &stroops.to_string(),
+            "0, or the most to bid for an operation in stroops",
+        )),
+    }
 }
 
 /// An idempotency key: 1 to 128 bytes without control characters.

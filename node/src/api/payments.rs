@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::Stream;
-use stellara_machine::command::{CancelPayment, Command};
+use stellara_machine::command::{CancelPayment, Command, RetryPayment};
 use stellara_machine::ids::{DeveloperId, PaymentId};
 use stellara_proto::v1;
 use stellara_proto::v1::payments_server::Payments;
@@ -63,11 +63,29 @@ impl<G: Gateway> PaymentsApi<G> {
             developer: OPERATOR,
             payment,
         });
+        self.propose_and_read(command, payment).await
+    }
+
+    async fn retry(&self, request: v1::RetryPaymentRequest) -> Result<v1::Payment, ApiError> {
+        let payment = parse::payment_id("payment_id", &request.payment_id)?;
+        let command = Command::RetryPayment(RetryPayment {
+            developer: OPERATOR,
+            payment,
+        });
+        self.propose_and_read(command, payment).await
+    }
+
+    /// What a command made of a payment.
+    async fn propose_and_read(
+        &self,
+        command: Command,
+        payment: PaymentId,
+    ) -> Result<v1::Payment, ApiError> {
         for result in self.gateway.propose(vec![command]).await {
             result?;
         }
-        let cancelled = reads::payment(&self.gateway, Freshness::Linearizable, payment).await;
-        cancelled.map_err(|error| match error {
+        let read = reads::payment(&self.gateway, Freshness::Linearizable, payment).await;
+        read.map_err(|error| match error {
             // The read's failures say that nothing was proposed, and this call did: asked again, it answers the same.
             ApiError::Failed(_) => ApiError::from(Failure::Unknown),
             ApiError::Invalid(_)
@@ -188,6 +206,13 @@ impl<G: Gateway> Payments for PaymentsApi<G> {
         request: Request<v1::ListPaymentsRequest>,
     ) -> Result<Response<v1::ListPaymentsResponse>, Status> {
         meter::call::<G::Runtime, _>("ListPayments", self.list(request.into_inner())).await
+    }
+
+    async fn retry_payment(
+        &self,
+        request: Request<v1::RetryPaymentRequest>,
+    ) -> Result<Response<v1::Payment>, Status> {
+        meter::call::<G::Runtime, _>("RetryPayment", self.retry(request.into_inner())).await
     }
 
     async fn cancel_payment(

@@ -13,7 +13,9 @@ use axum::response::{IntoResponse, Response};
 use openraft_rt::AsyncRuntime;
 use stellara_proto::v1::batches_server::BatchesServer;
 use stellara_proto::v1::cluster_server::ClusterServer;
+use stellara_proto::v1::fees_server::FeesServer;
 use stellara_proto::v1::payments_server::PaymentsServer;
+use stellara_proto::v1::policies_server::PoliciesServer;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -28,8 +30,10 @@ use tonic_reflection::server::Builder as Reflection;
 
 use super::batches::BatchesApi;
 use super::cluster::ClusterApi;
+use super::fees::FeesApi;
 use super::incoming;
 use super::payments::PaymentsApi;
+use super::policy::PoliciesApi;
 use super::readiness::{self, Settlement};
 use super::too_large::{self, MESSAGE_BYTES_MAX};
 use crate::gateway::Gateway;
@@ -163,8 +167,15 @@ pub fn services<G: Gateway>(
                     .max_decoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(
-                ClusterServer::new(ClusterApi::new(gateway))
+                ClusterServer::new(ClusterApi::new(gateway.clone()))
                     .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            )
+            .add_service(
+                PoliciesServer::new(PoliciesApi::new(gateway.clone()))
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            )
+            .add_service(
+                FeesServer::new(FeesApi::new(gateway)).max_decoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(health)
             .add_service(reflection().build_v1()?)
@@ -223,6 +234,8 @@ impl Health {
             PaymentsServer::<()>::NAME,
             BatchesServer::<()>::NAME,
             ClusterServer::<()>::NAME,
+            PoliciesServer::<()>::NAME,
+            FeesServer::<()>::NAME,
         ];
         for service in services {
             self.reporter.set_service_status(service, status).await;

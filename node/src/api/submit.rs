@@ -82,11 +82,13 @@ fn accepted(result: Option<Result<Reply, Failure>>) -> Result<v1::SubmitPaymentR
         // The payment may have been accepted: the caller must not take this for a refusal.
         Some(Ok(
             Reply::Cancelled
+            | Reply::Retried
             | Reply::BatchFormed { .. }
             | Reply::AttemptRecorded
             | Reply::OutcomeRecorded
             | Reply::AccountRegistered
-            | Reply::PolicySet { .. },
+            | Reply::PolicySet { .. }
+            | Reply::FeesRecorded,
         ))
         | None => {
             tracing::error!("a submission was answered with no reply of its own");

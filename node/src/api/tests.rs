@@ -19,6 +19,7 @@ use super::serve::{ApiOptions, ServeError, serve};
 
 mod bad;
 pub(crate) mod fake;
+mod fees;
 mod lists;
 mod port;
 mod streams;

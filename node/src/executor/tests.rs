@@ -138,10 +138,12 @@ impl World {
             Command::RecordOutcome(record) => Some(record.outcome.clone()),
             Command::SubmitPayment(_)
             | Command::CancelPayment(_)
+            | Command::RetryPayment(_)
             | Command::FormBatch(_)
             | Command::RecordAttempt(_)
             | Command::RegisterAccount(_)
-            | Command::SetPolicy(_) => None,
+            | Command::SetPolicy(_)
+            | Command::RecordFees(_) => None,
         });
         outcomes.collect()
     }
@@ -189,9 +191,11 @@ impl World {
                 Command::RecordOutcome(record) => (record.attempt, &record.outcome),
                 Command::SubmitPayment(_)
                 | Command::CancelPayment(_)
+                | Command::RetryPayment(_)
                 | Command::FormBatch(_)
                 | Command::RegisterAccount(_)
-                | Command::SetPolicy(_) => continue,
+                | Command::SetPolicy(_)
+                | Command::RecordFees(_) => continue,
             };
             let is_claim = match outcome {
                 AttemptOutcome::Expired

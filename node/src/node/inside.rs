@@ -2,6 +2,7 @@
 
 use stellara_machine::command::{Command, GroupKey, Policy, RecordAttempt};
 use stellara_machine::decision::{Account, Batch, Effect, Payment, Reply};
+use stellara_machine::fees::market::Market;
 use stellara_machine::ids::{AttemptNo, BatchId, Index, PaymentId};
 use stellara_machine::units::UnixMs;
 
@@ -58,6 +59,10 @@ impl<P: Ports> Cluster for Inside<P> {
 
     fn next_due_at(&self) -> Option<UnixMs> {
         self.state(stellara_machine::state::State::next_due_at)
+    }
+
+    fn market(&self) -> Market {
+        self.state(|state| *state.market())
     }
 
     fn policy(&self) -> Policy {

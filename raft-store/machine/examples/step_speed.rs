@@ -111,6 +111,7 @@ fn submission(entry: u64, offset: u64) -> Command {
         developer: DeveloperId(offset % 50 + 1),
         key: IdempotencyKey(format!("order-{entry:08}-{offset:08}-0123456789abcdef")),
         body: PaymentBody {
+            fee_cap: None,
             treasury: None,
             destination: Destination {
                 account: AccountId(destination),

@@ -17,18 +17,20 @@ use crate::units::UnixMs;
 pub const RESULT_OK: &str = "ok";
 
 /// Every kind a record can have, for those who read records back from storage.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 9] = [
     "submit_payment",
     "cancel_payment",
+    "retry_payment",
     "form_batch",
     "record_attempt",
     "record_outcome",
     "register_account",
     "set_policy",
+    "record_fees",
 ];
 
 /// Every result a record can have, for those who read records back from storage.
-pub const RESULTS: [&str; 19] = [
+pub const RESULTS: [&str; 21] = [
     RESULT_OK,
     "key_reused",
     "field",
@@ -36,6 +38,7 @@ pub const RESULTS: [&str; 19] = [
     "queue_full",
     "payment_unknown",
     "payment_not_queued",
+    "payment_not_failed",
     "not_due",
     "no_free_channel",
     "batches_full",
@@ -48,6 +51,7 @@ pub const RESULTS: [&str; 19] = [
     "channel_lent",
     "accounts_full",
     "policy_version",
+    "policy_strands",
 ];
 
 /// The stored kind as one of `KINDS`, or `None` for a word no release of ours wrote.
@@ -68,11 +72,13 @@ pub fn kind(command: &Command) -> &'static str {
     match command {
         Command::SubmitPayment(_) => "submit_payment",
         Command::CancelPayment(_) => "cancel_payment",
+        Command::RetryPayment(_) => "retry_payment",
         Command::FormBatch(_) => "form_batch",
         Command::RecordAttempt(_) => "record_attempt",
         Command::RecordOutcome(_) => "record_outcome",
         Command::RegisterAccount(_) => "register_account",
         Command::SetPolicy(_) => "set_policy",
+        Command::RecordFees(_) => "record_fees",
     }
 }
 
@@ -87,6 +93,7 @@ impl Rejection {
             Self::QueueFull { .. } => "queue_full",
             Self::PaymentUnknown { .. } => "payment_unknown",
             Self::PaymentNotQueued { .. } => "payment_not_queued",
+            Self::PaymentNotFailed { .. } => "payment_not_failed",
             Self::NotDue => "not_due",
             Self::NoFreeChannel => "no_free_channel",
             Self::BatchesFull { .. } => "batches_full",
@@ -99,6 +106,7 @@ impl Rejection {
             Self::ChannelLent { .. } => "channel_lent",
             Self::AccountsFull { .. } => "accounts_full",
             Self::PolicyVersion { .. } => "policy_version",
+            Self::PolicyStrands { .. } => "policy_strands",
         }
     }
 }
@@ -122,11 +130,13 @@ fn developer(command: &Command) -> DeveloperId {
     match command {
         Command::SubmitPayment(submit) => submit.developer,
         Command::CancelPayment(cancel) => cancel.developer,
+        Command::RetryPayment(retry) => retry.developer,
         Command::FormBatch(_)
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
         | Command::RegisterAccount(_)
-        | Command::SetPolicy(_) => DeveloperId(0),
+        | Command::SetPolicy(_)
+        | Command::RecordFees(_) => DeveloperId(0),
     }
 }
 
@@ -134,9 +144,10 @@ fn subject(command: &Command, result: Result<&Reply, &Rejection>) -> u64 {
     match command {
         Command::SubmitPayment(_) | Command::FormBatch(_) => made(result),
         Command::CancelPayment(cancel) => cancel.payment.0,
+        Command::RetryPayment(retry) => retry.payment.0,
         Command::RecordAttempt(attempt) => attempt.batch.0,
         Command::RecordOutcome(outcome) => outcome.batch.0,
-        Command::RegisterAccount(_) | Command::SetPolicy(_) => 0,
+        Command::RegisterAccount(_) | Command::SetPolicy(_) | Command::RecordFees(_) => 0,
     }
 }
 

@@ -9,11 +9,16 @@ use alloc::vec::Vec;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::command::{AccountRole, GroupKey, PaymentBody, Policy, RecordAttempt};
+use crate::command::{AccountRole, GroupKey, LanePolicy, PaymentBody, Policy, RecordAttempt};
 use crate::decision::{
     Account, AttemptFate, AttemptSummary, Batch, BatchPayment, BatchStage, Change, Effect, Ending,
     KeyRecord, Payment, PaymentStatus, Queued, Stage, Trigger,
 };
+use crate::fees::bid::BidReason;
+use crate::fees::book::{FeeHour, LaneHour};
+use crate::fees::charge::{BelowCost, Charge, DiscountTier};
+use crate::fees::market::{FeeLevels, FeeSample, Market};
+use crate::fees::predict::Prediction;
 use crate::ids::{
     AccountId, Asset, AttemptNo, BatchId, Destination, DeveloperId, Hash, IdempotencyKey, Index,
     Memo, PaymentId,
@@ -89,12 +94,14 @@ record!(PaymentBody {
     amount,
     memo,
     lane,
+    fee_cap,
     reference
 });
 record!(GroupKey {
     treasury,
     lane,
-    memo
+    memo,
+    fee_cap
 });
 record!(Payment {
     id,
@@ -152,6 +159,11 @@ record!(Batch {
     failures,
     not_before,
     fee_bid,
+    fee_cap,
+    bid_reason,
+    counts_as,
+    prediction,
+    charge,
     ending
 });
 record!(Policy {
@@ -164,7 +176,67 @@ record!(Policy {
     backoff_base_ms,
     backoff_max_ms,
     fee_base,
+    fee_cap,
+    low,
+    medium,
+    high,
+    critical,
+    defer_up_to,
+    surge_size_max,
+    discounts,
+    below_cost
+});
+record!(LanePolicy {
+    deadline_ms,
     fee_cap
+});
+record!(DiscountTier {
+    from_payments,
+    discount_permille
+});
+record!(FeeLevels {
+    p50,
+    p90,
+    p95,
+    p99,
+    max
+});
+record!(FeeSample {
+    ledger,
+    base_fee,
+    usage_permille,
+    bid,
+    charged
+});
+record!(Market {
+    sample,
+    at,
+    needed,
+    needed_until
+});
+record!(Prediction {
+    fee_expected,
+    fee_max,
+    ledger,
+    probability_permille
+});
+record!(Charge {
+    cost,
+    list,
+    discount_permille,
+    charged
+});
+record!(FeeHour { hour, lanes });
+record!(LaneHour {
+    payments,
+    batches,
+    fee_charged,
+    fee_lost,
+    bumped_singles,
+    charged,
+    fee_predicted,
+    fee_error,
+    waits
 });
 
 /// Appends a length; every stored length is far below 32 bits.
@@ -178,9 +250,26 @@ fn bytes(content: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(content);
 }
 
-impl<const N: usize> Canonical for [u8; N] {
+impl<T: Canonical, const N: usize> Canonical for [T; N] {
     fn canonical(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self);
+        for item in self {
+            item.canonical(out);
+        }
+    }
+}
+
+impl Canonical for BidReason {
+    fn canonical(&self, out: &mut Vec<u8>) {
+        out.push(self.number());
+    }
+}
+
+impl Canonical for BelowCost {
+    fn canonical(&self, out: &mut Vec<u8>) {
+        out.push(match self {
+            Self::Raised => 1,
+            Self::Allowed => 2,
+        });
     }
 }
 
@@ -432,6 +521,13 @@ impl Canonical for Change {
             Self::RemoveEffect(effect) => (10_u8, effect).canonical(out),
             Self::PutAccount(account) => (11_u8, account).canonical(out),
             Self::PutPolicy(policy) => (12_u8, policy).canonical(out),
+            Self::PutMarket(market) => (13_u8, market).canonical(out),
+            Self::PutFeeSample(sample, at) => {
+                (14_u8, sample).canonical(out);
+                at.canonical(out);
+            }
+            Self::PutFeeHour(hour) => (15_u8, hour.as_ref()).canonical(out),
+            Self::LeaveDeadLetters(payment) => (16_u8, payment).canonical(out),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Everything that can be asked of the machine: one variant per command, one dispatch in `step`.
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::fees::charge::{BelowCost, DiscountTier};
+use crate::fees::market::FeeSample;
 use crate::ids::{
     AccountId, Asset, AttemptNo, BatchId, Destination, DeveloperId, Hash, IdempotencyKey, Index,
     Memo, PaymentId,
@@ -27,6 +30,8 @@ pub enum Command {
     SubmitPayment(SubmitPayment),
     /// `payments/cancel.rs`
     CancelPayment(CancelPayment),
+    /// `payments/retry.rs`
+    RetryPayment(RetryPayment),
     /// `batches/form.rs`
     FormBatch(FormBatch),
     /// `batches/record_attempt.rs`
@@ -37,6 +42,8 @@ pub enum Command {
     RegisterAccount(RegisterAccount),
     /// `policy.rs`
     SetPolicy(SetPolicy),
+    /// `fees/record.rs`
+    RecordFees(RecordFees),
 }
 
 /// Accept a payment for settlement.
@@ -65,6 +72,8 @@ pub struct PaymentBody {
     pub memo: Memo,
     /// How urgent.
     pub lane: Lane,
+    /// The most to bid for its operation, below the cap of its lane; `None` for the lane's own.
+    pub fee_cap: Option<Stroops>,
     /// Free text of the caller, at most `limits::REFERENCE_BYTES_MAX` bytes; not put on the ledger.
     pub reference: String,
 }
@@ -72,6 +81,15 @@ pub struct PaymentBody {
 /// Withdraw a payment that still waits in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelPayment {
+    /// Who asks: only the owner of the payment, or the operator (0).
+    pub developer: DeveloperId,
+    /// Which.
+    pub payment: PaymentId,
+}
+
+/// Let a payment that failed wait again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPayment {
     /// Who asks: only the owner of the payment, or the operator (0).
     pub developer: DeveloperId,
     /// Which.
@@ -94,6 +112,8 @@ pub struct GroupKey {
     pub lane: Lane,
     /// The memo of the transaction.
     pub memo: Memo,
+    /// The payments' own cap for a bid.
+    pub fee_cap: Option<Stroops>,
 }
 
 /// Store a signed envelope before it is sent (the exactly-once rule).
@@ -230,7 +250,32 @@ pub struct SetPolicy {
     pub policy: Policy,
 }
 
-/// How batches form and retry. Replicated: it decides.
+/// Tell what the network's fees are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordFees {
+    /// What an endpoint told.
+    pub sample: FeeSample,
+}
+
+/// What a lane is promised, and what it may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LanePolicy {
+    /// Within this time of its acceptance a payment should be settled, in milliseconds.
+    pub deadline_ms: u64,
+    /// Highest bid per operation.
+    pub fee_cap: Stroops,
+}
+
+impl LanePolicy {
+    /// After this wait a payment counts for the next lane: nine tenths of the deadline, in milliseconds.
+    #[must_use]
+    pub fn urgent_after_ms(&self) -> u64 {
+        let tenth = self.deadline_ms.checked_div(10).unwrap_or(0);
+        self.deadline_ms.saturating_sub(tenth)
+    }
+}
+
+/// How batches form, bid and retry. Replicated: it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Grows by one at each change; 0 is the built-in default.
@@ -251,8 +296,52 @@ pub struct Policy {
     pub backoff_max_ms: u64,
     /// First bid per operation.
     pub fee_base: Stroops,
-    /// Highest bid per operation.
+    /// Highest bid per operation in any lane.
     pub fee_cap: Stroops,
+    /// The lane of payments that may wait for a cheap ledger.
+    pub low: LanePolicy,
+    /// The lane of most payments.
+    pub medium: LanePolicy,
+    /// The lane of payments that leave at once.
+    pub high: LanePolicy,
+    /// The lane of payments that leave first.
+    pub critical: LanePolicy,
+    /// While room in ledgers is auctioned, payments up to this lane wait until nine tenths of their deadline are over;
+    /// `None`: nobody waits.
+    pub defer_up_to: Option<Lane>,
+    /// Payments of a batch at most while room is auctioned: a small transaction gets in where a large one is skipped.
+    pub surge_size_max: u16,
+    /// Discounts of what developers are charged, by the size of the batch.
+    pub discounts: Vec<DiscountTier>,
+    /// What happens to a charge below the network's cost.
+    pub below_cost: BelowCost,
+}
+
+impl Policy {
+    /// What a lane is promised, and what it may cost.
+    #[must_use]
+    pub const fn lane(&self, lane: Lane) -> &LanePolicy {
+        match lane {
+            Lane::Low => &self.low,
+            Lane::Medium => &self.medium,
+            Lane::High => &self.high,
+            Lane::Critical => &self.critical,
+        }
+    }
+}
+
+const fn lane_policy(deadline_ms: u64, fee_cap_stroops: i64) -> LanePolicy {
+    LanePolicy {
+        deadline_ms,
+        fee_cap: Stroops(fee_cap_stroops),
+    }
+}
+
+const fn tier(from_payments: u16, discount_permille: u16) -> DiscountTier {
+    DiscountTier {
+        from_payments,
+        discount_permille,
+    }
 }
 
 impl Default for Policy {
@@ -268,6 +357,14 @@ impl Default for Policy {
             backoff_max_ms: 60_000,
             fee_base: Stroops(100),
             fee_cap: Stroops(100_000),
+            low: lane_policy(3_600_000, 150),
+            medium: lane_policy(300_000, 10_000),
+            high: lane_policy(60_000, 50_000),
+            critical: lane_policy(30_000, 100_000),
+            defer_up_to: Some(Lane::Low),
+            surge_size_max: 50,
+            discounts: vec![tier(10, 100), tier(20, 200), tier(50, 300), tier(100, 500)],
+            below_cost: BelowCost::Raised,
         }
     }
 }

@@ -1,13 +1,19 @@
 //! What the machine answers: changes to store, effects to run, a reply or a rejection.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::command::{AccountRole, GroupKey, PaymentBody, Policy, RecordAttempt};
+use crate::fees::bid::BidReason;
+use crate::fees::book::FeeHour;
+use crate::fees::charge::Charge;
+use crate::fees::market::{FeeSample, Market};
+use crate::fees::predict::Prediction;
 use crate::ids::{
     AccountId, AttemptNo, BatchId, DeveloperId, Hash, IdempotencyKey, Index, PaymentId,
 };
-use crate::units::{AccountSequence, LedgerSeq, Stroops, UnixMs};
+use crate::units::{AccountSequence, Lane, LedgerSeq, Stroops, UnixMs};
 
 /// What one command leads to: all of it or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,14 @@ pub enum Change {
     PutAccount(Account),
     /// The policy.
     PutPolicy(Policy),
+    /// A payment left the dead letters: it counts as failed no more. No row of its own.
+    LeaveDeadLetters(PaymentId),
+    /// What is known of the network's fees.
+    PutMarket(Market),
+    /// A sample of them, for readers (written once).
+    PutFeeSample(FeeSample, UnixMs),
+    /// What happened in the present hour.
+    PutFeeHour(Box<FeeHour>),
 }
 
 /// Something the leader must do outside; stored before it is done, identified by what it is about.
@@ -164,6 +178,16 @@ pub struct Batch {
     pub not_before: UnixMs,
     /// The fee per operation the next attempt should bid.
     pub fee_bid: Stroops,
+    /// The highest bid per operation it may come to, fixed when it is formed.
+    pub fee_cap: Stroops,
+    /// Why the first bid was what it was.
+    pub bid_reason: BidReason,
+    /// The lane it counts for: its own, or the next one when its payments waited long.
+    pub counts_as: Lane,
+    /// What it was expected to cost when it was formed, and when to settle.
+    pub prediction: Prediction,
+    /// What was charged for it; all zero before it ended on the ledger.
+    pub charge: Charge,
     /// Set once the batch is given up but an attempt may still apply: no further attempt is
     /// taken, and this happens to the payments as soon as every attempt is proven dead.
     pub ending: Option<Ending>,
@@ -296,6 +320,8 @@ pub enum Reply {
     },
     /// The payment is withdrawn (also when it already was).
     Cancelled,
+    /// The payment waits again, or is past waiting.
+    Retried,
     /// A batch was formed.
     BatchFormed {
         /// Its identity.
@@ -312,6 +338,8 @@ pub enum Reply {
         /// Its version.
         version: u64,
     },
+    /// The sample is stored, or was known.
+    FeesRecorded,
 }
 
 /// Whether a submission made the payment or found it.
@@ -359,6 +387,13 @@ pub enum Rejection {
     },
     /// The payment already left the queue.
     PaymentNotQueued {
+        /// Which.
+        payment: PaymentId,
+        /// Where it stands, in words.
+        stage: &'static str,
+    },
+    /// The payment did not fail.
+    PaymentNotFailed {
         /// Which.
         payment: PaymentId,
         /// Where it stands, in words.
@@ -414,6 +449,15 @@ pub enum Rejection {
     AccountsFull {
         /// The limit.
         limit: u64,
+    },
+    /// Payments that wait could never leave under the policy.
+    PolicyStrands {
+        /// How many.
+        payments: u64,
+        /// The highest bid they allow, in stroops.
+        fee_cap: Stroops,
+        /// The first bid of the policy, in stroops.
+        fee_base: Stroops,
     },
     /// Somebody changed the policy first.
     PolicyVersion {

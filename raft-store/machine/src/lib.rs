@@ -12,6 +12,7 @@ pub mod batches;
 pub mod canon;
 pub mod command;
 pub mod decision;
+pub mod fees;
 mod fields;
 pub mod ids;
 pub mod limits;

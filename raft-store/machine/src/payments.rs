@@ -1,6 +1,7 @@
 //! Payments: accepted once per key, withdrawn while they wait.
 
 pub mod cancel;
+pub mod retry;
 pub mod submit;
 
 use crate::decision::Stage;

@@ -34,10 +34,12 @@ pub fn prefetch(command: &Command) -> Option<RowRequest<'_>> {
     match command {
         Command::SubmitPayment(submit) => Some(RowRequest::Key(submit.developer, &submit.key)),
         Command::CancelPayment(cancel) => Some(RowRequest::Payment(cancel.payment)),
+        Command::RetryPayment(retry) => Some(RowRequest::Payment(retry.payment)),
         Command::FormBatch(_)
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
         | Command::RegisterAccount(_)
-        | Command::SetPolicy(_) => None,
+        | Command::SetPolicy(_)
+        | Command::RecordFees(_) => None,
     }
 }

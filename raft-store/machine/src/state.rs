@@ -4,6 +4,7 @@
 //! loading the rows again both go through it. Indexes (deadlines, free channels, treasuries)
 //! are derived from the rows and stay out of the digest.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -11,6 +12,8 @@ use crate::command::{AccountRole, GroupKey, Policy};
 use crate::decision::{
     Account, Batch, BatchStage, Change, Effect, PaymentStatus, Queued, Stage, Trigger,
 };
+use crate::fees::book::FeeHour;
+use crate::fees::market::Market;
 use crate::ids::{AccountId, BatchId, Hash, Index, PaymentId};
 use crate::limits::LIVE_BATCHES_MAX;
 use crate::state::digest::{Item, ItemSum};
@@ -82,6 +85,8 @@ pub struct State {
     totals: Totals,
     chain: Hash,
     policy: Policy,
+    market: Market,
+    hour: FeeHour,
     queues: Queues,
     batches: BTreeMap<BatchId, Batch>,
     /// Payments of the live batches together.
@@ -105,7 +110,10 @@ impl State {
     pub fn new() -> Self {
         let policy = Policy::default();
         let mut items = ItemSum::default();
+        let (market, hour) = (Market::default(), FeeHour::default());
         items.add(Item::Policy(&policy));
+        items.add(Item::Market(&market));
+        items.add(Item::Hour(&hour));
         let StateMeta {
             now,
             index,
@@ -121,6 +129,8 @@ impl State {
             chain,
             queues: Queues::new(&policy),
             policy,
+            market,
+            hour,
             batches: BTreeMap::new(),
             batched: 0,
             effects: BTreeSet::new(),
@@ -181,11 +191,15 @@ impl State {
         let effects = self.effects.iter().copied().map(Change::PutEffect);
         let accounts = self.accounts.values().cloned().map(Change::PutAccount);
         let policy = core::iter::once_with(|| Change::PutPolicy(self.policy.clone()));
+        let market = core::iter::once_with(|| Change::PutMarket(self.market));
+        let hour = core::iter::once_with(|| Change::PutFeeHour(Box::new(self.hour)));
         places
             .chain(batches)
             .chain(effects)
             .chain(accounts)
             .chain(policy)
+            .chain(market)
+            .chain(hour)
     }
 
     /// What is stored beside the rows.
@@ -227,9 +241,29 @@ impl State {
                 self.items.subtract(Item::Policy(&self.policy));
                 self.policy = policy.clone();
                 self.items.add(Item::Policy(&self.policy));
-                self.queues.set_timing(&self.policy);
+                self.set_timing();
+            }
+            Change::PutMarket(market) => {
+                self.items.subtract(Item::Market(&self.market));
+                self.market = *market;
+                self.items.add(Item::Market(&self.market));
+                self.set_timing();
+            }
+            Change::PutFeeSample(..) => {}
+            Change::LeaveDeadLetters(_) => {
+                self.totals.failed = self.totals.failed.saturating_sub(1);
+            }
+            Change::PutFeeHour(hour) => {
+                self.items.subtract(Item::Hour(&self.hour));
+                self.hour = **hour;
+                self.items.add(Item::Hour(&self.hour));
             }
         }
+    }
+
+    fn set_timing(&mut self) {
+        self.queues
+            .set_timing(&self.policy, self.market.congestion());
     }
 
     fn count_status(&mut self, status: &PaymentStatus) {
@@ -388,6 +422,18 @@ impl State {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What is known of the network's fees.
+    #[must_use]
+    pub fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// What happened in the hour of the last batch that ended.
+    #[must_use]
+    pub fn hour(&self) -> &FeeHour {
+        &self.hour
     }
 
     /// The groups with waiting payments.

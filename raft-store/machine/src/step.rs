@@ -18,7 +18,7 @@ use crate::limits::ENTRY_COMMANDS_MAX;
 use crate::rows::Rows;
 use crate::state::State;
 use crate::units::UnixMs;
-use crate::{accounts, audit, batches, payments, policy};
+use crate::{accounts, audit, batches, fees, payments, policy};
 
 /// An entry that no correct log holds: an invariant is broken, the node must stop. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,16 +163,18 @@ fn check_entry(state: &State, entry: &Entry) -> Result<(), StepError> {
     Ok(())
 }
 
-/// The payments that cancellations of the entry ask about: their rows are kept up to date.
+/// The payments that cancellations and retries of the entry ask about: their rows are kept up to date.
 fn watched(commands: &[Command]) -> BTreeSet<PaymentId> {
     let cancelled = commands.iter().filter_map(|command| match command {
         Command::CancelPayment(cancel) => Some(cancel.payment),
+        Command::RetryPayment(retry) => Some(retry.payment),
         Command::SubmitPayment(_)
         | Command::FormBatch(_)
         | Command::RecordAttempt(_)
         | Command::RecordOutcome(_)
         | Command::RegisterAccount(_)
-        | Command::SetPolicy(_) => None,
+        | Command::SetPolicy(_)
+        | Command::RecordFees(_) => None,
     });
     cancelled.collect()
 }
@@ -180,12 +182,14 @@ fn watched(commands: &[Command]) -> BTreeSet<PaymentId> {
 fn decide(state: &State, ctx: &Context<'_, '_>, command: &Command) -> Result<Decision, Rejection> {
     match command {
         Command::SubmitPayment(submit) => payments::submit::decide(state, ctx, submit),
+        Command::RetryPayment(retry) => payments::retry::decide(state, ctx, retry),
         Command::CancelPayment(cancel) => payments::cancel::decide(state, ctx, cancel),
         Command::FormBatch(form) => batches::form::decide(state, ctx, form),
         Command::RecordAttempt(attempt) => batches::record_attempt::decide(state, ctx, attempt),
         Command::RecordOutcome(outcome) => batches::record_outcome::decide(state, ctx, outcome),
         Command::RegisterAccount(register) => accounts::register::decide(state, ctx, register),
         Command::SetPolicy(set) => policy::decide(state, ctx, set),
+        Command::RecordFees(record) => fees::record::decide(state, ctx, record),
     }
 }
 
@@ -274,7 +278,11 @@ impl<'e> Run<'e> {
             | Change::PutEffect(_)
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
-            | Change::PutPolicy(_) => {}
+            | Change::PutPolicy(_)
+            | Change::LeaveDeadLetters(_)
+            | Change::PutMarket(_)
+            | Change::PutFeeSample(..)
+            | Change::PutFeeHour(_) => {}
         }
     }
 
@@ -305,7 +313,11 @@ impl<'e> Run<'e> {
             | Change::PutEffect(_)
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
-            | Change::PutPolicy(_) => return,
+            | Change::PutPolicy(_)
+            | Change::LeaveDeadLetters(_)
+            | Change::PutMarket(_)
+            | Change::PutFeeSample(..)
+            | Change::PutFeeHour(_) => return,
         };
         self.events.push(event);
     }

@@ -3,7 +3,7 @@
 use prost::Message;
 use stellara_machine::command::{
     AttemptOutcome, CancelPayment, Command, Entry, FormBatch, OperationResult, PaymentBody,
-    RecordAttempt, RecordOutcome, Refusal, RegisterAccount, SetPolicy, SubmitPayment,
+    RecordAttempt, RecordOutcome, Refusal, RegisterAccount, RetryPayment, SetPolicy, SubmitPayment,
 };
 use stellara_machine::ids::{
     AttemptNo, BatchId, Destination, DeveloperId, IdempotencyKey, Index, PaymentId,
@@ -13,6 +13,7 @@ use stellara_proto::v1::log;
 use stellara_proto::v1::log::command::Command as ProtoCommand;
 use stellara_proto::v1::log::record_outcome::Outcome as ProtoOutcome;
 
+use super::fees::{record_fees_from_proto, record_fees_to_proto};
 use super::{
     DecodeError, account, asset_from_proto, asset_to_proto, field, group_from_proto,
     group_to_proto, hash, lane, memo_from_proto, memo_to_proto, missing, policy_from_proto,
@@ -49,6 +50,10 @@ pub fn command_to_proto(command: Command) -> log::Command {
             developer: cancel.developer.0,
             payment: cancel.payment.0,
         }),
+        Command::RetryPayment(retry) => ProtoCommand::RetryPayment(log::RetryPayment {
+            developer: retry.developer.0,
+            payment: retry.payment.0,
+        }),
         Command::FormBatch(form) => ProtoCommand::FormBatch(log::FormBatch {
             group: Some(group_to_proto(&form.group)),
         }),
@@ -65,6 +70,7 @@ pub fn command_to_proto(command: Command) -> log::Command {
             role: role_to_proto(register.role).into(),
             sequence: register.sequence.0,
         }),
+        Command::RecordFees(record) => ProtoCommand::RecordFees(record_fees_to_proto(&record)),
         Command::SetPolicy(set) => ProtoCommand::SetPolicy(log::SetPolicy {
             version_seen: set.version_seen,
             policy: Some(policy_to_proto(&set.policy)),
@@ -90,6 +96,10 @@ pub fn command_from_proto(command: log::Command) -> Result<Command, DecodeError>
             developer: DeveloperId(cancel.developer),
             payment: PaymentId(cancel.payment),
         }),
+        ProtoCommand::RetryPayment(retry) => Command::RetryPayment(RetryPayment {
+            developer: DeveloperId(retry.developer),
+            payment: PaymentId(retry.payment),
+        }),
         ProtoCommand::FormBatch(form) => Command::FormBatch(FormBatch {
             group: group_from_proto(form.group)?,
         }),
@@ -106,6 +116,7 @@ pub fn command_from_proto(command: log::Command) -> Result<Command, DecodeError>
             role: role_from_proto(register.role())?,
             sequence: AccountSequence(register.sequence),
         }),
+        ProtoCommand::RecordFees(record) => Command::RecordFees(record_fees_from_proto(record)?),
         ProtoCommand::SetPolicy(set) => Command::SetPolicy(SetPolicy {
             version_seen: set.version_seen,
             policy: policy_from_proto(set.policy.ok_or_else(|| missing("policy"))?)?,
@@ -123,6 +134,7 @@ pub(super) fn body_to_proto(body: PaymentBody) -> log::PaymentBody {
         memo: memo_to_proto(&body.memo),
         lane: u32::from(body.lane.number()),
         reference: body.reference,
+        fee_cap_stroops: body.fee_cap.map(|cap| cap.0),
     }
 }
 
@@ -142,6 +154,7 @@ pub(super) fn body_from_proto(body: Option<log::PaymentBody>) -> Result<PaymentB
         amount: Stroops(body.amount_stroops),
         memo: memo_from_proto(body.memo)?,
         lane: lane(body.lane)?,
+        fee_cap: body.fee_cap_stroops.map(Stroops),
         reference: body.reference,
     })
 }

@@ -23,11 +23,13 @@ pub fn reply_to_proto(reply: &Reply) -> peer::Reply {
             },
         }),
         Reply::Cancelled => ProtoReply::Cancelled(true),
+        Reply::Retried => ProtoReply::Retried(true),
         Reply::BatchFormed { batch } => ProtoReply::BatchFormed(batch.0),
         Reply::AttemptRecorded => ProtoReply::AttemptRecorded(true),
         Reply::OutcomeRecorded => ProtoReply::OutcomeRecorded(true),
         Reply::AccountRegistered => ProtoReply::AccountRegistered(true),
         Reply::PolicySet { version } => ProtoReply::PolicySet(*version),
+        Reply::FeesRecorded => ProtoReply::FeesRecorded(true),
     };
     peer::Reply { reply: Some(reply) }
 }
@@ -47,6 +49,7 @@ pub fn reply_from_proto(reply: peer::Reply) -> Result<Reply, DecodeError> {
             },
         },
         ProtoReply::Cancelled(_) => Reply::Cancelled,
+        ProtoReply::Retried(_) => Reply::Retried,
         ProtoReply::BatchFormed(batch) => Reply::BatchFormed {
             batch: BatchId(batch),
         },
@@ -54,6 +57,7 @@ pub fn reply_from_proto(reply: peer::Reply) -> Result<Reply, DecodeError> {
         ProtoReply::OutcomeRecorded(_) => Reply::OutcomeRecorded,
         ProtoReply::AccountRegistered(_) => Reply::AccountRegistered,
         ProtoReply::PolicySet(version) => Reply::PolicySet { version },
+        ProtoReply::FeesRecorded(_) => Reply::FeesRecorded,
     })
 }
 
@@ -87,6 +91,10 @@ pub fn rejection_to_proto(rejection: &Rejection) -> peer::Rejection {
             value: (*stage).to_owned(),
             ..about(Kind::PaymentNotQueued, payment.0)
         },
+        Rejection::PaymentNotFailed { payment, stage } => peer::Rejection {
+            value: (*stage).to_owned(),
+            ..about(Kind::PaymentNotFailed, payment.0)
+        },
         Rejection::NotDue => of(Kind::NotDue),
         Rejection::NoFreeChannel => of(Kind::NoFreeChannel),
         Rejection::BatchesFull { limit } => about(Kind::BatchesFull, *limit),
@@ -107,5 +115,14 @@ pub fn rejection_to_proto(rejection: &Rejection) -> peer::Rejection {
         Rejection::ChannelLent { batch } => about(Kind::ChannelLent, batch.0),
         Rejection::AccountsFull { limit } => about(Kind::AccountsFull, *limit),
         Rejection::PolicyVersion { actual } => about(Kind::PolicyVersion, *actual),
+        Rejection::PolicyStrands {
+            payments,
+            fee_cap,
+            fee_base,
+        } => peer::Rejection {
+            number: fee_cap.0,
+            value: fee_base.0.to_string(),
+            ..about(Kind::PolicyStrands, *payments)
+        },
     }
 }

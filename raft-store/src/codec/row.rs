@@ -1,6 +1,5 @@
 //! The rows of the state.
 
-use stellara_machine::command::Policy;
 use stellara_machine::command::RecordAttempt;
 use stellara_machine::decision::{
     Account, AttemptFate, AttemptSummary, Batch, BatchPayment, BatchStage, Ending, EntryRecord,
@@ -14,6 +13,10 @@ use stellara_proto::v1::log;
 
 use super::command::{
     body_from_proto, body_to_proto, record_attempt_from_proto, record_attempt_to_proto,
+};
+use super::fees::{
+    bid_reason_from_number, charge_from_proto, charge_to_proto, prediction_from_proto,
+    prediction_to_proto,
 };
 use super::{
     DecodeError, account, bytes_of, field, group_from_proto, group_to_proto, hash, lane, missing,
@@ -214,6 +217,11 @@ pub fn batch_to_row(batch: &Batch) -> log::BatchRow {
         not_before_ms: batch.not_before.0,
         fee_bid_stroops: batch.fee_bid.0,
         ending: batch.ending.as_ref().map(ending_to_proto),
+        fee_cap_stroops: batch.fee_cap.0,
+        bid_reason: u32::from(batch.bid_reason.number()),
+        counts_as: u32::from(batch.counts_as.number()),
+        prediction: Some(prediction_to_proto(&batch.prediction)),
+        charge: Some(charge_to_proto(&batch.charge)),
     }
 }
 
@@ -250,6 +258,11 @@ pub fn batch_from_row(id: BatchId, row: log::BatchRow) -> Result<Batch, DecodeEr
         not_before: UnixMs(row.not_before_ms),
         fee_bid: Stroops(row.fee_bid_stroops),
         ending: row.ending.map(ending_from_proto).transpose()?,
+        fee_cap: Stroops(row.fee_cap_stroops),
+        bid_reason: bid_reason_from_number(row.bid_reason)?,
+        counts_as: lane(row.counts_as)?,
+        prediction: prediction_from_proto(row.prediction)?,
+        charge: charge_from_proto(row.charge)?,
     })
 }
 
@@ -403,42 +416,6 @@ pub fn account_from_row(id: AccountId, row: &log::AccountRow) -> Result<Account,
         role: role_from_proto(row.role())?,
         sequence: AccountSequence(row.sequence),
         lent_to: row.lent_to.map(BatchId),
-    })
-}
-
-/// The policy as the log and the rows keep it.
-#[must_use]
-pub fn policy_to_proto(policy: &Policy) -> log::Policy {
-    log::Policy {
-        version: policy.version,
-        batch_size_max: u32::from(policy.batch_size_max),
-        batch_size_min: u32::from(policy.batch_size_min),
-        batch_timeout_ms: policy.batch_timeout_ms,
-        immediate_from: u32::from(policy.immediate_from.number()),
-        retries_max: u32::from(policy.retries_max),
-        backoff_base_ms: policy.backoff_base_ms,
-        backoff_max_ms: policy.backoff_max_ms,
-        fee_base_stroops: policy.fee_base.0,
-        fee_cap_stroops: policy.fee_cap.0,
-    }
-}
-
-/// The policy in a message.
-///
-/// # Errors
-/// `DecodeError` names the field at fault; whether the bounds make sense the machine decides.
-pub fn policy_from_proto(policy: log::Policy) -> Result<Policy, DecodeError> {
-    Ok(Policy {
-        version: policy.version,
-        batch_size_max: small("batch_size_max", policy.batch_size_max)?,
-        batch_size_min: small("batch_size_min", policy.batch_size_min)?,
-        batch_timeout_ms: policy.batch_timeout_ms,
-        immediate_from: lane(policy.immediate_from)?,
-        retries_max: small("retries_max", policy.retries_max)?,
-        backoff_base_ms: policy.backoff_base_ms,
-        backoff_max_ms: policy.backoff_max_ms,
-        fee_base: Stroops(policy.fee_base_stroops),
-        fee_cap: Stroops(policy.fee_cap_stroops),
     })
 }
 

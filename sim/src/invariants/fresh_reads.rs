@@ -115,7 +115,11 @@ mod tests {
             applied: Some(Index(applied)),
             payment: seen,
         };
-        stage.call(1, Asked::Read { payment, fresh }, Answer::Seen(seen));
+        stage.call(
+            1,
+            Asked::Read { payment, fresh },
+            Answer::Seen(Box::new(seen)),
+        );
     }
 
     #[test]

@@ -62,7 +62,11 @@ mod tests {
                 applied: Some(Index(1)),
                 payment: None,
             };
-            stage.call(2, Asked::Read { payment, fresh }, Answer::Seen(seen));
+            stage.call(
+                2,
+                Asked::Read { payment, fresh },
+                Answer::Seen(Box::new(seen)),
+            );
         });
     }
 }

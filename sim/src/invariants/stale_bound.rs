@@ -116,7 +116,11 @@ mod tests {
             applied: Some(Index(1)),
             payment: None,
         };
-        stage.call(node_id, Asked::Read { payment, fresh }, Answer::Seen(seen));
+        stage.call(
+            node_id,
+            Asked::Read { payment, fresh },
+            Answer::Seen(Box::new(seen)),
+        );
     }
 
     fn heard_ms_ago(stage: &Stage, node_id: NodeId, ms: u64) {

@@ -76,7 +76,7 @@ async fn act(node: &Node<SimPorts>, asked: Asked) -> Answer {
                 Seen::of(&view, payment).map_err(|reason| Failure::Unavailable { reason })
             });
             match seen {
-                Ok(seen) => Answer::Seen(seen),
+                Ok(seen) => Answer::Seen(Box::new(seen)),
                 Err(failure) => Answer::NotDone(failure),
             }
         }

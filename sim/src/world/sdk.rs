@@ -189,6 +189,7 @@ pub fn request_of(payment: &SubmitPayment) -> SubmitPaymentRequest {
         memo: format::memo(&body.memo),
         priority: format::priority(body.lane).into(),
         reference: body.reference.clone(),
+        fee_cap_stroops: body.fee_cap.map_or(0, |cap| cap.0),
     }
 }
 

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use stellara_client::api::Consistency;
+use stellara_client::api::{Consistency, Priority};
 use stellara_client::{Client, ClientBuilder};
 
 use crate::batch::BatchCommand;
+use crate::batching::BatchingCommand;
 use crate::bench::BenchCommand;
 use crate::cluster::ClusterCommand;
+use crate::deadletter::DeadletterCommand;
 use crate::failure::Failure;
+use crate::fee::FeeCommand;
 use crate::payment::PaymentCommand;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, \
@@ -82,6 +85,30 @@ impl From<Freshness> for Consistency {
     }
 }
 
+/// How urgent a payment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PriorityArg {
+    /// May wait for a cheap ledger
+    Low,
+    /// Leaves with the next batch
+    Medium,
+    /// Leaves at once
+    High,
+    /// Leaves at once, before all others
+    Critical,
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(priority: PriorityArg) -> Self {
+        match priority {
+            PriorityArg::Low => Self::Low,
+            PriorityArg::Medium => Self::Medium,
+            PriorityArg::High => Self::High,
+            PriorityArg::Critical => Self::Critical,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Submit payments and follow them
@@ -90,6 +117,15 @@ pub enum Command {
     /// See the batches that payments settle in
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// See and change how batches form, bid and retry
+    #[command(subcommand)]
+    Batching(BatchingCommand),
+    /// See payments that cannot be paid, and retry them
+    #[command(subcommand)]
+    Deadletter(DeadletterCommand),
+    /// See the network's fees, ask for quotes, see what was saved
+    #[command(subcommand)]
+    Fee(FeeCommand),
     /// See the cluster
     #[command(subcommand)]
     Cluster(ClusterCommand),

@@ -5,9 +5,12 @@
 
 mod args;
 mod batch;
+mod batching;
 mod bench;
 mod cluster;
+mod deadletter;
 mod failure;
+mod fee;
 mod output;
 mod payment;
 mod time;
@@ -37,7 +40,12 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let workers = match &cli.command {
         Command::Bench(command) => command.workers(),
-        Command::Payment(_) | Command::Batch(_) | Command::Cluster(_) => 1,
+        Command::Payment(_)
+        | Command::Batch(_)
+        | Command::Batching(_)
+        | Command::Deadletter(_)
+        | Command::Fee(_)
+        | Command::Cluster(_) => 1,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "stellara", &mut script);
@@ -56,6 +64,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Payment(command) => payment::run(global, command).await,
         Command::Batch(command) => batch::run(global, command).await,
+        Command::Batching(command) => batching::run(global, command).await,
+        Command::Deadletter(command) => deadletter::run(global, command).await,
+        Command::Fee(command) => fee::run(global, command).await,
         Command::Cluster(command) => cluster::run(global, command).await,
         Command::Bench(command) => bench::run(global, command).await,
         Command::Completions { .. } => Ok(()),

@@ -6,7 +6,7 @@ mod file;
 mod get;
 mod lines;
 mod list;
-mod record;
+pub mod record;
 mod rows;
 mod submit;
 mod watch;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stellara_machine::command::AccountRole;
 use stellara_machine::decision::Rejection;
 use stellara_machine::ids::{AccountId, AttemptNo, BatchId, PaymentId};
-use stellara_machine::units::AccountSequence;
+use stellara_machine::units::{AccountSequence, Stroops};
 use stellara_proto::status::{grpc_code, http_status};
 use stellara_proto::v1::peer::rejection::Kind;
 use stellara_proto::v1::{ErrorCode, ErrorDetail};
@@ -65,6 +65,10 @@ fn rejections() -> Vec<Rejection> {
             payment,
             stage: "settled",
         },
+        Rejection::PaymentNotFailed {
+            payment,
+            stage: "settled",
+        },
         Rejection::NotDue,
         Rejection::NoFreeChannel,
         Rejection::BatchesFull { limit: 10_000 },
@@ -86,6 +90,11 @@ fn rejections() -> Vec<Rejection> {
         Rejection::ChannelLent { batch },
         Rejection::AccountsFull { limit: 10_000 },
         Rejection::PolicyVersion { actual: 2 },
+        Rejection::PolicyStrands {
+            payments: 3,
+            fee_cap: Stroops(100),
+            fee_base: Stroops(200),
+        },
     ]
 }
 

@@ -59,6 +59,12 @@ pub(super) fn detail(rejection: &peer::Rejection) -> ErrorDetail {
             resource: payment(rejection),
             ..of(ErrorCode::WrongStage)
         },
+        Kind::PaymentNotFailed => ErrorDetail {
+            value: rejection.value.clone(),
+            expected: "failed".to_owned(),
+            resource: payment(rejection),
+            ..of(ErrorCode::WrongStage)
+        },
         Kind::BatchUnknown => ErrorDetail {
             resource: batch(rejection),
             ..of(ErrorCode::NotFound)
@@ -66,6 +72,12 @@ pub(super) fn detail(rejection: &peer::Rejection) -> ErrorDetail {
         Kind::ChannelLent => ErrorDetail {
             resource: batch(rejection),
             ..of(ErrorCode::WrongStage)
+        },
+        Kind::PolicyStrands => ErrorDetail {
+            field: "policy.fee_base_stroops".to_owned(),
+            value: rejection.value.clone(),
+            expected: format!("at most {} stroops", rejection.number),
+            ..of(ErrorCode::InvalidField)
         },
         Kind::PolicyVersion => ErrorDetail {
             field: "version_seen".to_owned(),
@@ -111,7 +123,20 @@ pub(super) fn message(rejection: &peer::Rejection) -> String {
             let (payment, stage) = (payment(rejection), &rejection.value);
             return format!("{payment} is {stage}, and only a queued payment can be withdrawn");
         }
+        Kind::PaymentNotFailed => {
+            let (payment, stage) = (payment(rejection), &rejection.value);
+            return format!("{payment} is {stage}, and only a payment that failed can be retried");
+        }
         Kind::BatchUnknown => return format!("there is no live batch {}", batch(rejection)),
+        Kind::PolicyStrands => {
+            let peer::Rejection {
+                id, number, value, ..
+            } = rejection;
+            return format!(
+                "policy.fee_base_stroops is {value}: {id} queued payments allow {number} stroops at most, and could \
+                 never leave"
+            );
+        }
         Kind::PolicyVersion => return format!("the policy's version is {} now", rejection.id),
         Kind::NotDue => "no batch is due in the group",
         Kind::NoFreeChannel => "all channels are lent",

@@ -14,6 +14,12 @@ use crate::gateway::Freshness;
 const PAGE_SIZE_DEFAULT: u32 = 50;
 /// Most items of a page.
 pub const PAGE_SIZE_MAX: u32 = 500;
+/// Most payments of a quote.
+const QUOTED_MAX: u32 = 1_000_000;
+/// Hours that savings are told of when the caller does not say.
+const HOURS_DEFAULT: u32 = 24;
+/// Most hours: 366 days.
+const HOURS_MAX: u32 = 366 * 24;
 /// Most payments of one message, and most payments a watch can name.
 pub const ITEMS_MAX: usize = 1_000;
 
@@ -30,6 +36,29 @@ pub fn page_size(page_size: u32) -> Result<usize, Invalid> {
     Ok(usize::try_from(size).expect("500 fits every usize"))
 }
 
+/// How many payments a quote is about: 1 when 0, at most a million.
+///
+/// # Errors
+/// `Invalid`.
+pub fn quoted(payments: u32) -> Result<usize, Invalid> {
+    match payments {
+        0..=QUOTED_MAX => Ok(usize::try_from(payments.max(1)).expect("a million fits every usize")),
+        _ => Err(refused("payments", &payments.to_string(), "1 to 1000000")),
+    }
+}
+
+/// A span of hours: 24 when 0, at most 366 days.
+///
+/// # Errors
+/// `Invalid`.
+pub fn hours(hours: u32) -> Result<u32, Invalid> {
+    match hours {
+        0 => Ok(HOURS_DEFAULT),
+        1..=HOURS_MAX => Ok(hours),
+        _ => Err(refused("hours", &hours.to_string(), "1 to 8784")),
+    }
+}
+
 /// What a page's cursor is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
@@ -37,6 +66,8 @@ pub enum Listed {
     Payments,
     /// Batches.
     Batches,
+    /// Samples of the network's fees.
+    FeeSamples,
 }
 
 impl Listed {
@@ -45,6 +76,7 @@ impl Listed {
         match self {
             Self::Payments => 1,
             Self::Batches => 2,
+            Self::FeeSamples => 3,
         }
     }
 }

@@ -151,7 +151,11 @@ impl Fake {
                 | Change::PutEffect(_)
                 | Change::RemoveEffect(_)
                 | Change::PutAccount(_)
-                | Change::PutPolicy(_) => {}
+                | Change::PutPolicy(_)
+                | Change::LeaveDeadLetters(_)
+                | Change::PutMarket(_)
+                | Change::PutFeeSample(..)
+                | Change::PutFeeHour(_) => {}
             }
         }
         let entry = Entry {

@@ -47,6 +47,7 @@ async fn a_payment_reads_as_it_was_submitted() {
         memo: found.memo,
         priority: found.priority,
         reference: found.reference,
+        fee_cap_stroops: found.fee_cap_stroops,
     };
     assert_eq!(read, sent);
     served.end().await;
@@ -140,6 +141,7 @@ async fn a_batch_and_the_cluster_are_told() {
     let payment = served.payments.submit_payment(urgent).await.unwrap();
     let payment = payment.into_inner().payment_id;
     let group = GroupKey {
+        fee_cap: None,
         treasury: TREASURY,
         lane: Lane::Critical,
         memo: Memo::None,

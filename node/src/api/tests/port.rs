@@ -91,7 +91,9 @@ async fn reflection_lists_the_services() {
         panic!("no list: {answer:?}");
     };
     let names: Vec<_> = list.service.iter().map(|service| &*service.name).collect();
-    for name in ["Payments", "Batches", "Cluster"].map(|name| format!("stellara.v1.{name}")) {
+    for name in ["Payments", "Batches", "Cluster", "Policies", "Fees"]
+        .map(|name| format!("stellara.v1.{name}"))
+    {
         assert!(names.contains(&&*name), "{names:?}");
     }
     drop((reflection, answers));

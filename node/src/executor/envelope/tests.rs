@@ -7,8 +7,11 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use stellara_machine::command::{AccountRole, GroupKey, PaymentBody};
 use stellara_machine::decision::{BatchPayment, BatchStage, Trigger};
+use stellara_machine::fees::bid::BidReason;
+use stellara_machine::fees::charge::Charge;
+use stellara_machine::fees::predict::Prediction;
 use stellara_machine::ids::{Asset, BatchId, Destination, Memo, PaymentId};
-use stellara_machine::units::UnixMs;
+use stellara_machine::units::{Lane, UnixMs};
 
 use super::*;
 use crate::ports::signer::LocalSigner;
@@ -85,6 +88,11 @@ impl Case {
             failures: 0,
             not_before: UnixMs(0),
             fee_bid: Stroops(100),
+            fee_cap: Stroops(100_000),
+            bid_reason: BidReason::Base,
+            counts_as: Lane::Medium,
+            prediction: Prediction::default(),
+            charge: Charge::default(),
         };
         (batch, payments)
     }

@@ -2,7 +2,7 @@
 //! new inner transaction once all earlier ones are proven dead.
 
 use openraft_rt::AsyncRuntime;
-use stellara_machine::command::{AccountRole, Command, Policy, RecordAttempt};
+use stellara_machine::command::{AccountRole, Command, RecordAttempt};
 use stellara_machine::decision::{Batch, BatchPayment};
 use stellara_machine::ids::{AttemptNo, PaymentId};
 use stellara_machine::units::{Lane, LedgerSeq, Stroops};
@@ -151,8 +151,7 @@ where
             return Err(Ending::Rest);
         };
         let at = usize::try_from(at).expect("it is below the length of a vector");
-        let fee_max = fee_max(batch, last, &self.cluster.policy())
-            .map_err(|error| unsigned(batch, &error))?;
+        let fee_max = fee_max(batch, last).map_err(|error| unsigned(batch, &error))?;
         Ok(Bump {
             fee_account: fee_accounts[at],
             fee_max,
@@ -223,13 +222,9 @@ fn unsigned(batch: &Batch, error: &EnvelopeError) -> Ending {
 /// The total to bid. A bump of the same inner transaction that was turned away at the machine's bid was too low for
 /// the ledgers it waited for: it doubles within the cap, except in the lane that may wait for a cheap ledger. Its
 /// total differs from every earlier one, since the same bump has the same hash, which may be banned.
-fn fee_max(
-    batch: &Batch,
-    last: Option<&RecordAttempt>,
-    policy: &Policy,
-) -> Result<Stroops, EnvelopeError> {
+fn fee_max(batch: &Batch, last: Option<&RecordAttempt>) -> Result<Stroops, EnvelopeError> {
     let payments = batch.payments.len();
-    let cap = policy.fee_cap.max(FEE_PER_OPERATION_MIN);
+    let cap = batch.fee_cap.max(FEE_PER_OPERATION_MIN);
     let most = fee_of_bid(cap, payments)?;
     let asked = fee_of_bid(batch.fee_bid.min(cap), payments)?;
     let Some(last) = last else {
@@ -245,17 +240,14 @@ fn fee_max(
             .iter()
             .any(|attempt| attempt.inner_hash == last.inner_hash && attempt.fee_max == total)
     };
-    // Each attempt takes at most one total away, so one of these is free; the floor is never passed, because at most
-    // `ATTEMPTS_MAX` totals are taken and the cap of any policy that leaves no room only goes one stroop above it.
+    // Each attempt takes at most one total away; where the caps leave no room, the same total is sent again, and waits
+    // until its hash is no longer banned: the bound told for the batch is never passed.
     while is_used(total) && total < most {
         total = Stroops(total.0 + 1);
     }
     let floor = fee_of_bid(FEE_PER_OPERATION_MIN, payments)?;
     while is_used(total) && total > floor {
         total = Stroops(total.0 - 1);
-    }
-    while is_used(total) {
-        total = Stroops(total.0 + 1);
     }
     Ok(total)
 }

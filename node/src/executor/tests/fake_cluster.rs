@@ -11,10 +11,14 @@ use stellara_machine::decision::{
     Account, AttemptFate, AttemptSummary, Batch, BatchPayment, BatchStage, Effect, Payment,
     Rejection, Reply, Trigger,
 };
+use stellara_machine::fees::bid::BidReason;
+use stellara_machine::fees::charge::Charge;
+use stellara_machine::fees::market::Market;
+use stellara_machine::fees::predict::Prediction;
 use stellara_machine::ids::{
     AccountId, AttemptNo, BatchId, Destination, DeveloperId, IdempotencyKey, Index, PaymentId,
 };
-use stellara_machine::units::{AccountSequence, Stroops, UnixMs};
+use stellara_machine::units::{AccountSequence, Lane, Stroops, UnixMs};
 use tokio::sync::Notify;
 
 use crate::executor::{Cluster, ProposeError, ReadError};
@@ -93,6 +97,11 @@ impl FakeCluster {
             failures: 0,
             not_before: UnixMs(0),
             fee_bid: Stroops(100),
+            fee_cap: Stroops(100_000),
+            bid_reason: BidReason::Base,
+            counts_as: Lane::Medium,
+            prediction: Prediction::default(),
+            charge: Charge::default(),
         };
         for payment in payments {
             state.payments.insert(payment.id, payment);
@@ -163,7 +172,11 @@ impl State {
                 self.due.remove(at.ok_or(Rejection::NotDue)?);
                 Ok(Reply::BatchFormed { batch: BatchId(0) })
             }
-            Command::SubmitPayment(_) | Command::CancelPayment(_) | Command::SetPolicy(_) => {
+            Command::RecordFees(_) => Ok(Reply::FeesRecorded),
+            Command::SubmitPayment(_)
+            | Command::CancelPayment(_)
+            | Command::RetryPayment(_)
+            | Command::SetPolicy(_) => {
                 panic!("the executor proposes no {command:?}")
             }
         }
@@ -313,6 +326,10 @@ impl Cluster for FakeCluster {
 
     fn next_due_at(&self) -> Option<UnixMs> {
         None
+    }
+
+    fn market(&self) -> Market {
+        Market::default()
     }
 
     fn policy(&self) -> Policy {

@@ -1,5 +1,6 @@
 //! Ending a batch: what becomes of its payments, its channel and its effect, in one decision.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,6 +11,7 @@ use crate::decision::{
     Account, AttemptFate, Batch, BatchPayment, BatchStage, Change, Decision, Effect, Ending,
     PaymentStatus, Queued, Reply, Stage,
 };
+use crate::fees::charge::{Charge, charge};
 use crate::state::State;
 use crate::step::Context;
 use crate::units::{AccountSequence, LedgerSeq, UnixMs};
@@ -20,31 +22,6 @@ pub(crate) fn recorded(changes: Vec<Change>) -> Decision {
         changes,
         reply: Reply::OutcomeRecorded,
     }
-}
-
-/// Ends a batch: after the changes of its payments, the channel is free again with the last
-/// sequence the ledger used.
-pub(crate) fn end(
-    batch: Batch,
-    stage: BatchStage,
-    sequence: AccountSequence,
-    mut changes: Vec<Change>,
-) -> Decision {
-    let Batch {
-        id,
-        channel: account,
-        ..
-    } = batch;
-    changes.push(Change::EndBatch(Batch { stage, ..batch }));
-    let role = AccountRole::Channel;
-    changes.push(Change::PutAccount(Account {
-        account,
-        role,
-        sequence,
-        lent_to: None,
-    }));
-    changes.push(Change::RemoveEffect(Effect::SettleBatch(id)));
-    recorded(changes)
 }
 
 /// Gives a batch up: at once when no attempt is open, otherwise when the last one is proven dead.
@@ -109,7 +86,7 @@ pub(crate) fn abandon(
             reason
         }
     };
-    end(batch, BatchStage::Abandoned { reason }, sequence, changes)
+    fates.end(BatchStage::Abandoned { reason }, sequence, changes)
 }
 
 /// What can become of a payment of a batch.
@@ -120,6 +97,54 @@ pub(crate) struct Fates<'a, 'r, 'e> {
 }
 
 impl Fates<'_, '_, '_> {
+    /// Ends the batch: after the changes of its payments, the channel is free again with the last sequence the ledger
+    /// used, and the book of fees knows what it cost.
+    pub(crate) fn end(
+        &self,
+        stage: BatchStage,
+        sequence: AccountSequence,
+        mut changes: Vec<Change>,
+    ) -> Decision {
+        let Self { state, ctx, batch } = *self;
+        let charge = match &stage {
+            BatchStage::Settled {
+                ledger: _,
+                fee_charged,
+            } => charge(state.policy(), batch.payments.len(), *fee_charged),
+            // What failed is charged to nobody.
+            BatchStage::RolledBack {
+                ledger: _,
+                fee_charged,
+            } => Charge {
+                cost: *fee_charged,
+                ..Charge::default()
+            },
+            BatchStage::Building | BatchStage::InFlight | BatchStage::Abandoned { .. } => {
+                Charge::default()
+            }
+        };
+        if charge != Charge::default() {
+            let hour = state
+                .hour()
+                .at(ctx.now)
+                .with(batch, &stage, charge, ctx.now);
+            changes.push(Change::PutFeeHour(Box::new(hour)));
+        }
+        changes.push(Change::EndBatch(Batch {
+            stage,
+            charge,
+            ..batch.clone()
+        }));
+        changes.push(Change::PutAccount(Account {
+            account: batch.channel,
+            role: AccountRole::Channel,
+            sequence,
+            lent_to: None,
+        }));
+        changes.push(Change::RemoveEffect(Effect::SettleBatch(batch.id)));
+        recorded(changes)
+    }
+
     fn status(&self, place: &BatchPayment, failures: u16, stage: Stage) -> Change {
         let status = PaymentStatus {
             stage,

@@ -6,6 +6,9 @@ use crate::command::{AccountRole, FormBatch};
 use crate::decision::{
     Account, Batch, BatchStage, Change, Decision, Effect, PaymentStatus, Rejection, Reply, Stage,
 };
+use crate::fees::bid::{aged, bid};
+use crate::fees::charge::Charge;
+use crate::fees::predict::predict;
 use crate::ids::{AccountId, BatchId};
 use crate::limits::LIVE_BATCHES_MAX;
 use crate::state::State;
@@ -35,6 +38,13 @@ pub fn decide(
         return Err(Rejection::NotDue);
     }
 
+    let (policy, market) = (state.policy(), state.market());
+    let oldest = payments.iter().map(|place| place.queued_at).min();
+    let age_ms = oldest.map_or(0, |oldest| ctx.now.since(oldest));
+    let counts_as = aged(policy, form.group.lane, age_ms);
+    let first = bid(policy, market, counts_as, form.group.fee_cap);
+    let prediction = predict(market, first, policy.fee_base, payments.len(), ctx.now);
+
     let id = BatchId::fresh(ctx.index, ctx.offset);
     let mut changes = Vec::with_capacity(payments.len().saturating_mul(2).saturating_add(3));
     for place in &payments {
@@ -59,7 +69,12 @@ pub fn decide(
         attempts: Vec::new(),
         failures: 0,
         not_before: ctx.now,
-        fee_bid: state.policy().fee_base,
+        fee_bid: first.per_operation,
+        fee_cap: first.cap,
+        bid_reason: first.reason,
+        counts_as,
+        prediction,
+        charge: Charge::default(),
         ending: None,
     }));
     changes.push(Change::PutAccount(Account {

@@ -57,7 +57,7 @@ pub fn decide(
         return Err(Rejection::SequenceMismatch { channel, sequence });
     }
     check_stage(batch, attempt)?;
-    check_fields(state, batch, attempt)?;
+    check_fields(batch, attempt)?;
 
     let mut next = batch.clone();
     next.stage = BatchStage::InFlight;
@@ -111,7 +111,7 @@ fn check_stage(batch: &Batch, attempt: &RecordAttempt) -> Result<(), Rejection> 
     }
 }
 
-fn check_fields(state: &State, batch: &Batch, attempt: &RecordAttempt) -> Result<(), Rejection> {
+fn check_fields(batch: &Batch, attempt: &RecordAttempt) -> Result<(), Rejection> {
     let len = attempt.envelope.len();
     within(
         "envelope",
@@ -146,7 +146,8 @@ fn check_fields(state: &State, batch: &Batch, attempt: &RecordAttempt) -> Result
             "the bounds stored for this inner_hash",
         ));
     }
-    let bid = batch.fee_bid.max(state.policy().fee_cap);
+    // The bound that was told for it when it was formed.
+    let bid = batch.fee_bid.max(batch.fee_cap);
     let operations = i64::try_from(batch.payments.len())
         .unwrap_or(i64::MAX)
         .saturating_add(1);
@@ -155,6 +156,6 @@ fn check_fields(state: &State, batch: &Batch, attempt: &RecordAttempt) -> Result
         "fee_max",
         &attempt.fee_max.0,
         fees,
-        "above 0, at most the cap for each operation",
+        "above 0, at most the batch's cap for each operation",
     )
 }

@@ -16,10 +16,11 @@ use alloc::vec::Vec;
 
 use super::back_off;
 use super::ending::{self, Fates, recorded};
-use crate::command::{AttemptOutcome, OperationResult, Policy, RecordOutcome, Refusal};
+use crate::command::{AttemptOutcome, OperationResult, RecordOutcome, Refusal};
 use crate::decision::{
     AttemptFate, AttemptSummary, Batch, BatchStage, Change, Decision, Ending, Rejection,
 };
+use crate::fees::bid::tenth_more;
 use crate::fields::{refused, text_within, within};
 use crate::ids::AttemptNo;
 use crate::limits::{ATTEMPTS_MAX, CODE_BYTES_MAX};
@@ -108,7 +109,7 @@ impl Seen<'_, '_, '_> {
             ledger,
             fee_charged,
         };
-        Ok(ending::end(batch.clone(), stage, batch.sequence, changes))
+        Ok(fates.end(stage, batch.sequence, changes))
     }
 
     fn applied_failed(
@@ -144,7 +145,7 @@ impl Seen<'_, '_, '_> {
             ledger,
             fee_charged,
         };
-        Ok(ending::end(batch.clone(), stage, batch.sequence, changes))
+        Ok(fates.end(stage, batch.sequence, changes))
     }
 
     /// Absence is proven for the inner transaction, so for every bump of it.
@@ -226,17 +227,25 @@ impl Seen<'_, '_, '_> {
             let reason = "attempts_full".to_string();
             return ending::give_up(self.state, self.ctx, batch, Ending::Requeue { reason });
         }
-        let bid = next_bid(&batch, self.state.policy(), fee_needed);
-        match bid {
-            Bid::Raised(fee_bid) => {
+        // Everyone who bids next learns of the price.
+        let price = needed_per_operation(&batch, fee_needed);
+        let market = self.state.market().refused(price);
+        let bid = next_bid(&batch, price);
+        let at = match bid {
+            NextBid::Raised(fee_bid) => {
                 batch.fee_bid = fee_bid;
-                self.build_again(batch, Some(self.ctx.now))
+                Some(self.ctx.now)
             }
-            Bid::Waiting(fee_bid) => {
+            NextBid::Waiting(fee_bid) => {
                 batch.fee_bid = fee_bid;
-                self.build_again(batch, None)
+                None
             }
+        };
+        let mut decision = self.build_again(batch, at);
+        if market != *self.state.market() {
+            decision.changes.push(Change::PutMarket(market));
         }
+        decision
     }
 
     fn balance_low(&self) -> Decision {
@@ -305,25 +314,28 @@ impl Seen<'_, '_, '_> {
 }
 
 /// What to bid after a refusal.
-enum Bid {
+enum NextBid {
     /// More, at once.
     Raised(Stroops),
     /// This, after a wait: more would be above the cap, or more was not what it lacked.
     Waiting(Stroops),
 }
 
-/// The fee it would have needed, per operation of the bump, with a tenth on top.
-fn next_bid(batch: &Batch, policy: &Policy, fee_needed: Stroops) -> Bid {
+/// The fee it would have needed, per operation of the bump.
+fn needed_per_operation(batch: &Batch, fee_needed: Stroops) -> Stroops {
     let operations = i64::try_from(batch.payments.len())
         .unwrap_or(i64::MAX)
         .saturating_add(1);
-    let needed = div_ceil(fee_needed.0, operations);
-    let margin = needed.saturating_add(div_ceil(needed, 10));
-    let bid = Stroops(margin).max(batch.fee_bid).min(policy.fee_cap);
-    if bid > batch.fee_bid && bid.0 >= needed {
-        Bid::Raised(bid)
+    Stroops(div_ceil(fee_needed.0, operations))
+}
+
+/// What was needed with a tenth on top, within the batch's cap.
+fn next_bid(batch: &Batch, needed: Stroops) -> NextBid {
+    let bid = tenth_more(needed).max(batch.fee_bid).min(batch.fee_cap);
+    if bid > batch.fee_bid && bid >= needed {
+        NextBid::Raised(bid)
     } else {
-        Bid::Waiting(bid)
+        NextBid::Waiting(bid)
     }
 }
 

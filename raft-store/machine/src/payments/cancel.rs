@@ -59,12 +59,13 @@ pub fn decide(
 }
 
 /// Where an accepted payment waits, if it does; its treasury was filled in at acceptance.
-fn group_of(payment: &Payment) -> Option<GroupKey> {
+pub(super) fn group_of(payment: &Payment) -> Option<GroupKey> {
     let body = &payment.body;
     let treasury = body.treasury?;
     Some(GroupKey {
         treasury,
         lane: body.lane,
         memo: body.memo.clone(),
+        fee_cap: payment.body.fee_cap,
     })
 }

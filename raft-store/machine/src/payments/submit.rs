@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec;
 
 use crate::canon::fingerprint;
-use crate::command::{GroupKey, PaymentBody, SubmitPayment};
+use crate::command::{GroupKey, PaymentBody, Policy, SubmitPayment};
 use crate::decision::{Acceptance, Change, Decision, KeyRecord, Payment, Queued, Rejection, Reply};
 use crate::fields::{refused, text_within, within};
 use crate::ids::{AccountId, Asset, IdempotencyKey, Memo, PaymentId};
@@ -40,7 +40,7 @@ pub fn decide(
     {
         return known_key(known, fingerprint);
     }
-    check_body(body)?;
+    check_body(state.policy(), body)?;
     let treasury = treasury(state, body)?;
     if body.destination.account == treasury {
         return Err(refused(
@@ -53,6 +53,7 @@ pub fn decide(
         treasury,
         lane: body.lane,
         memo: body.memo.clone(),
+        fee_cap: body.fee_cap,
     };
     check_room(state, &group)?;
 
@@ -136,7 +137,7 @@ fn check_key(key: &IdempotencyKey) -> Result<(), Rejection> {
     )
 }
 
-fn check_body(body: &PaymentBody) -> Result<(), Rejection> {
+fn check_body(policy: &Policy, body: &PaymentBody) -> Result<(), Rejection> {
     let amounts = (1, AMOUNT_STROOPS_MAX);
     within(
         "amount",
@@ -150,6 +151,11 @@ fn check_body(body: &PaymentBody) -> Result<(), Rejection> {
         REFERENCE_BYTES_MAX,
         "at most 1024 bytes",
     )?;
+    if let Some(cap) = body.fee_cap {
+        let caps = (policy.fee_base.0, policy.fee_cap.0);
+        let expected = "the policy's fee_base_stroops to its fee_cap_stroops";
+        within("fee_cap_stroops", &cap.0, caps, expected)?;
+    }
     match &body.memo {
         Memo::Text(text) => text_within("memo", text, MEMO_TEXT_BYTES_MAX, "at most 28 bytes")?,
         Memo::None | Memo::Id(_) | Memo::Hash(_) | Memo::Return(_) => {}
@@ -191,7 +197,7 @@ fn treasury(state: &State, body: &PaymentBody) -> Result<AccountId, Rejection> {
 
 /// Payments of live batches may all come back, each batch to a group of its own that is gone:
 /// room is kept for them, so that a requeue never has to be refused.
-fn check_room(state: &State, group: &GroupKey) -> Result<(), Rejection> {
+pub(super) fn check_room(state: &State, group: &GroupKey) -> Result<(), Rejection> {
     let queued = state.queued();
     let limit = u64::try_from(QUEUED_PAYMENTS_MAX).unwrap_or(u64::MAX);
     if queued.saturating_add(state.batched()) >= limit {

@@ -13,6 +13,8 @@ use super::{State, Totals};
 use crate::canon::Canonical;
 use crate::command::{GroupKey, Policy};
 use crate::decision::{Account, Batch, Effect};
+use crate::fees::book::FeeHour;
+use crate::fees::market::Market;
 use crate::ids::{Hash, PaymentId};
 use crate::state::queue::Delayed;
 
@@ -49,6 +51,8 @@ pub(super) enum Item<'a> {
     Effect(&'a Effect),
     Account(&'a Account),
     Policy(&'a Policy),
+    Market(&'a Market),
+    Hour(&'a FeeHour),
 }
 
 impl Canonical for Item<'_> {
@@ -70,6 +74,8 @@ impl Canonical for Item<'_> {
             Self::Effect(effect) => (3_u8, *effect).canonical(out),
             Self::Account(account) => (4_u8, *account).canonical(out),
             Self::Policy(policy) => (5_u8, *policy).canonical(out),
+            Self::Market(market) => (6_u8, *market).canonical(out),
+            Self::Hour(hour) => (7_u8, *hour).canonical(out),
         }
     }
 }
@@ -123,6 +129,8 @@ impl State {
             items.add(Item::Account(account));
         }
         items.add(Item::Policy(&self.policy));
+        items.add(Item::Market(&self.market));
+        items.add(Item::Hour(&self.hour));
         self.seal(items.sum)
     }
 

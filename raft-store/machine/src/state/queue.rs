@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 
 use crate::command::{GroupKey, Policy};
 use crate::decision::{BatchPayment, Queued, Trigger};
+use crate::fees::book::place;
+use crate::fees::market::Congestion;
 use crate::ids::PaymentId;
 use crate::units::{Lane, UnixMs};
 
@@ -51,12 +53,39 @@ struct Timing {
     size_min: usize,
     timeout_ms: u64,
     immediate_from: Lane,
+    /// How long each lane waits for a cheaper ledger, in milliseconds.
+    hold_ms: [u64; 4],
+    /// The wait after which a payment of each lane counts for the next one, in milliseconds.
+    urgent_after_ms: [u64; 4],
 }
 
+const LANES: [Lane; 4] = [Lane::Low, Lane::Medium, Lane::High, Lane::Critical];
+
+/// Due groups of a lane of which it is asked whether they count for the next one.
+const AGED_LOOK_MAX: usize = 64;
+
 impl Timing {
-    fn of(policy: &Policy) -> Self {
+    fn of(policy: &Policy, congestion: Congestion) -> Self {
+        let urgent_after_ms = LANES.map(|lane| policy.lane(lane).urgent_after_ms());
+        let (size_max, deferred) = match congestion {
+            Congestion::Calm | Congestion::Busy => (policy.batch_size_max, None),
+            Congestion::Surge => (
+                policy.surge_size_max.min(policy.batch_size_max),
+                policy.defer_up_to,
+            ),
+        };
+        let hold = |lane: Lane| {
+            let waits = deferred.is_some_and(|up_to| lane <= up_to);
+            if waits {
+                policy.lane(lane).urgent_after_ms()
+            } else {
+                0
+            }
+        };
         Self {
-            size_max: usize::from(policy.batch_size_max).max(1),
+            hold_ms: LANES.map(hold),
+            urgent_after_ms,
+            size_max: usize::from(size_max).max(1),
             size_min: usize::from(policy.batch_size_min),
             timeout_ms: policy.batch_timeout_ms,
             immediate_from: policy.immediate_from,
@@ -156,6 +185,20 @@ impl Group {
         found
     }
 
+    /// Since when the first ready payment waits, or the first that matures, whichever is longer ago.
+    fn oldest(&self) -> Option<UnixMs> {
+        let ready = self
+            .ready
+            .first_key_value()
+            .map(|(_, first)| first.queued_at);
+        let matured = self
+            .maturing
+            .first()
+            .and_then(|(_, id)| self.delayed.get(id))
+            .map(|place| place.queued_at);
+        ready.into_iter().chain(matured).min()
+    }
+
     /// The moment from which `count` payments may leave, if that many wait.
     fn full_at(&self, count: usize) -> Option<UnixMs> {
         let missing = count.saturating_sub(self.ready.len());
@@ -201,6 +244,11 @@ impl Group {
             });
             at.min().map(|at| (at, Trigger::Time))
         };
+        // Nobody of a lane that waits for a cheaper ledger leaves before the oldest becomes urgent.
+        let oldest = self.oldest().unwrap_or_default();
+        let held_until = oldest.plus(timing.hold_ms.get(place(lane)).copied().unwrap_or(0));
+        let held = |(at, trigger): (UnixMs, Trigger)| (at.max(held_until), trigger);
+        let (size, other) = (size.map(held), other.map(held));
         // At the same moment a full batch is called full.
         match (size, other) {
             (Some(size), Some(other)) if size.0 <= other.0 => Some(size),
@@ -239,7 +287,7 @@ impl Queues {
             groups: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             queued: 0,
-            timing: Timing::of(policy),
+            timing: Timing::of(policy, Congestion::Calm),
         }
     }
 
@@ -291,9 +339,9 @@ impl Queues {
         Some(old)
     }
 
-    /// Takes over a policy: every deadline may move.
-    pub fn set_timing(&mut self, policy: &Policy) {
-        let timing = Timing::of(policy);
+    /// Takes over a policy, and how hard it is to get into a ledger: every deadline may move.
+    pub fn set_timing(&mut self, policy: &Policy, congestion: Congestion) {
+        let timing = Timing::of(policy, congestion);
         if timing == self.timing {
             return;
         }
@@ -352,14 +400,39 @@ impl Queues {
             .unwrap_or_default()
     }
 
-    /// The groups that are due, the most urgent lane first, in it the earliest due first.
+    /// The groups that are due, the most urgent lane first, in it the earliest due first; before them those of the
+    /// lane below whose payments waited so long that they count for this one.
     pub fn due(&self, now: UnixMs) -> impl Iterator<Item = &GroupKey> {
-        let lanes = self.deadlines.values();
-        lanes.flat_map(move |lane| {
-            lane.iter()
-                .take_while(move |(at, _)| *at <= now)
-                .map(|(_, key)| key)
+        let aged =
+            move |(at, key): (usize, &GroupKey)| at < AGED_LOOK_MAX && self.is_aged(key, now);
+        LANES.into_iter().rev().flat_map(move |lane| {
+            let below = LANES.into_iter().rev().find(|other| *other < lane);
+            let risen = below.into_iter().flat_map(move |lane| {
+                let due = self.due_in(lane, now).enumerate();
+                due.filter(move |at| aged(*at)).map(|(_, key)| key)
+            });
+            let own = self.due_in(lane, now).enumerate();
+            let own = own.filter(move |at| !aged(*at)).map(|(_, key)| key);
+            risen.chain(own)
         })
+    }
+
+    fn due_in(&self, lane: Lane, now: UnixMs) -> impl Iterator<Item = &GroupKey> {
+        let deadlines = self.deadlines.get(&core::cmp::Reverse(lane));
+        deadlines.into_iter().flat_map(move |deadlines| {
+            let due = deadlines.iter().take_while(move |(at, _)| *at <= now);
+            due.map(|(_, key)| key)
+        })
+    }
+
+    /// Whether the oldest payment of a group counts for the next lane.
+    fn is_aged(&self, key: &GroupKey, now: UnixMs) -> bool {
+        let after_ms = self.timing.urgent_after_ms.get(place(key.lane));
+        let oldest = self.groups.get(key).and_then(Group::oldest);
+        key.lane < Lane::Critical
+            && after_ms
+                .zip(oldest)
+                .is_some_and(|(after_ms, oldest)| now.since(oldest) >= *after_ms)
     }
 
     /// The earliest moment at which some group is due.

@@ -103,10 +103,10 @@ fn a_known_history_keeps_its_digest() {
     let hex = |hash: Hash| hash.0.map(|byte| format!("{byte:02x}")).concat();
     assert_eq!(
         hex(world.state.digest()),
-        "0f66a36d2f9d20520da0ee15c8fbcc25cb8645df709c06125a6f850bf37757ca"
+        "8bc30d28a375210e8ec634a09d0582e4401836434f28879302b275e6c7760be3"
     );
     assert_eq!(
         hex(world.state.chain()),
-        "354c7ef9dc39d6f0fbbd597544192e13cf6bc85dcdfeb3eb0fc8115ae5c7785a"
+        "d1b2be79041e9e0be721b0d748285e76785b2d6a8bdd31e44d07933274338e15"
     );
 }

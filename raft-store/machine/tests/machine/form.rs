@@ -9,6 +9,7 @@ use crate::world::{START, TREASURY, World, channel, set_policy, submit};
 
 fn group(lane: Lane) -> GroupKey {
     GroupKey {
+        fee_cap: None,
         treasury: TREASURY,
         lane,
         memo: Memo::None,
@@ -77,7 +78,7 @@ fn the_most_urgent_lane_goes_first_and_channels_run_out() {
         submit("m", Lane::Medium),
         submit("c", Lane::Critical),
     ]);
-    world.time = START.plus(60_000);
+    world.time = START.plus(30_000);
     let lanes = |world: &World, limit| {
         let due = world.state.form_candidates(world.time, limit);
         due.into_iter().map(|group| group.lane).collect::<Vec<_>>()

@@ -7,6 +7,7 @@ mod accounts;
 mod attempts;
 mod bench;
 mod canon;
+mod fees;
 mod form;
 mod laws;
 mod ledger;

@@ -1,8 +1,8 @@
 //! What the ledger did with an attempt, case by case.
 
-use stellara_machine::command::{AttemptOutcome, OperationResult, Refusal};
-use stellara_machine::decision::{AttemptFate, BatchStage, Ending, Rejection, Stage};
-use stellara_machine::ids::AttemptNo;
+use stellara_machine::command::{AttemptOutcome, Command, OperationResult, Refusal, RetryPayment};
+use stellara_machine::decision::{AttemptFate, BatchStage, Ending, Rejection, Reply, Stage};
+use stellara_machine::ids::{AttemptNo, DeveloperId};
 use stellara_machine::limits::ATTEMPTS_MAX;
 use stellara_machine::units::{AccountSequence, Stroops};
 
@@ -127,7 +127,9 @@ fn a_low_bid_is_raised_within_the_cap() {
     bench.send(1);
     bench.refuse(2, fee(4 * 100_001));
     let batch = bench.batch();
-    assert_eq!(batch.fee_bid, Stroops(100_000));
+    // The lane's cap, which was told as the bound when the batch was formed.
+    assert_eq!(batch.fee_bid, Stroops(50_000));
+    assert_eq!(batch.prediction.fee_max, Stroops(4 * 50_000));
     assert!(batch.not_before > now, "above the cap it waits");
 }
 
@@ -301,4 +303,28 @@ fn a_payment_that_goes_back_says_why() {
         assert_eq!(reason, "tx_failed");
         assert!(*not_before > status.at);
     }
+}
+
+#[test]
+fn a_payment_that_failed_waits_again_when_it_is_retried() {
+    let mut bench = Bench::new();
+    let payment = bench.batch().payments[0].payment;
+    let retry = |developer| {
+        Command::RetryPayment(RetryPayment {
+            developer: DeveloperId(developer),
+            payment,
+        })
+    };
+    assert_eq!(bench.world.one(retry(0)), Ok(Reply::Retried));
+    bench.check_payments([("batched", 0); 3]);
+    bench.send(1);
+    bench.refuse(1, terminal());
+    bench.check_payments([("failed", 1); 3]);
+    let unknown = Rejection::PaymentUnknown { payment };
+    assert_eq!(bench.world.one(retry(77)), Err(unknown));
+    for _ in 0..2 {
+        assert_eq!(bench.world.one(retry(0)), Ok(Reply::Retried));
+        bench.check_payments([("queued", 0), ("failed", 1), ("failed", 1)]);
+    }
+    assert_eq!(bench.world.state.queued(), 1);
 }

@@ -11,6 +11,8 @@ use stellara_machine::decision::{
     Account, Batch, BatchStage, Change, Effect, KeyRecord, Outcome, Payment, PaymentStatus, Queued,
     Rejection, Reply, Stage,
 };
+use stellara_machine::fees::book::FeeHour;
+use stellara_machine::fees::market::Market;
 use stellara_machine::ids::{
     AccountId, BatchId, Destination, DeveloperId, IdempotencyKey, Index, PaymentId,
 };
@@ -41,6 +43,8 @@ pub struct Store {
     pub effects: BTreeSet<Effect>,
     pub accounts: BTreeMap<AccountId, Account>,
     pub policy: Option<Policy>,
+    pub market: Option<Market>,
+    pub hour: Option<FeeHour>,
 }
 
 impl Store {
@@ -107,12 +111,21 @@ impl Store {
                 self.accounts.insert(account.account, account);
             }
             Change::PutPolicy(policy) => self.policy = Some(policy),
+            Change::PutMarket(market) => self.market = Some(market),
+            Change::PutFeeSample(..) | Change::LeaveDeadLetters(_) => {}
+            Change::PutFeeHour(hour) => self.hour = Some(*hour),
         }
     }
 
     /// The rows a restart reads, deliberately in another order than the state lists them.
     fn live_rows(&self) -> Vec<Change> {
         let policy = self.policy.iter().cloned().map(Change::PutPolicy);
+        let market = self.market.iter().copied().map(Change::PutMarket);
+        let hour = self
+            .hour
+            .iter()
+            .copied()
+            .map(|hour| Change::PutFeeHour(Box::new(hour)));
         let places = self.places.iter().rev();
         let places = places.map(|(id, queued)| Change::Enqueue(*id, queued.clone()));
         let batches = self.batches.values().cloned().map(Change::PutBatch);
@@ -122,7 +135,9 @@ impl Store {
             .chain(effects)
             .chain(batches)
             .chain(places)
+            .chain(hour)
             .chain(policy)
+            .chain(market)
             .collect()
     }
 }
@@ -246,7 +261,11 @@ impl World {
             | Change::PutEffect(_)
             | Change::RemoveEffect(_)
             | Change::PutAccount(_)
-            | Change::PutPolicy(_) => {}
+            | Change::PutPolicy(_)
+            | Change::LeaveDeadLetters(_)
+            | Change::PutMarket(_)
+            | Change::PutFeeSample(..)
+            | Change::PutFeeHour(_) => {}
         }
     }
 

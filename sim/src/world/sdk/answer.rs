@@ -121,10 +121,10 @@ fn read(answer: Result<Told, ClientError>) -> Answer {
         Err(ClientError::NotFound { .. }) => None,
         Err(error) => return Answer::NotDone(failure(&error)),
     };
-    Answer::Seen(Seen {
+    Answer::Seen(Box::new(Seen {
         applied: None,
         payment,
-    })
+    }))
 }
 
 /// The machine's payment of the API's, without the name of its developer, which the API keeps to itself.
@@ -145,6 +145,7 @@ fn payment_of(told: Told) -> (Payment, Option<PaymentStatus>) {
         memo: told.memo,
         priority: told.priority,
         reference: told.reference,
+        fee_cap_stroops: told.fee_cap_stroops,
     };
     let submitted = parse::submission(DeveloperId(0), request).expect(IN_FORM);
     let payment = Payment {

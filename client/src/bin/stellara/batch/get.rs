@@ -46,6 +46,32 @@ impl Get {
                 "fee charged",
                 format!("{} stroops", batch.fee_charged_stroops),
             ),
+            (
+                "fee expected",
+                format!(
+                    "{} stroops, at most {}; bid by {}",
+                    batch.fee_expected_stroops,
+                    batch.fee_bound_stroops,
+                    word(batch.bid_reason().as_str_name(), "BID_REASON_")
+                ),
+            ),
+            (
+                "expected in",
+                format!(
+                    "ledger {}, with {} %",
+                    ledger(batch.ledger_expected),
+                    f64::from(batch.probability_permille) / 10.0
+                ),
+            ),
+            (
+                "charged",
+                format!(
+                    "{} stroops, {} % off {} for bumped singles",
+                    batch.charged_stroops,
+                    f64::from(batch.discount_permille) / 10.0,
+                    batch.bumped_singles_stroops
+                ),
+            ),
             ("reason", or_dash(&batch.reason)),
         ];
         for attempt in &batch.attempts {

@@ -329,6 +329,7 @@ fn parse(fields: Fields) -> Result<SubmitPaymentRequest, ClientError> {
         memo: memos.pop().map(|kind| Memo { memo: Some(kind) }),
         priority: priority.into(),
         reference: fields.reference,
+        fee_cap_stroops: 0,
     })
 }
 

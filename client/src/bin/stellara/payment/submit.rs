@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use stellara_client::Accepted;
 use stellara_client::api::memo::Memo as Kind;
 use stellara_client::api::{Memo, Priority, SubmitPaymentRequest, SubmitPaymentResponse};
 
-use crate::args::{Global, Output};
+use crate::args::{Global, Output, PriorityArg};
 use crate::failure::Failure;
 use crate::output::{json, print_fields, print_json};
 use crate::payment::{check, file, rows};
@@ -31,6 +31,9 @@ pub struct Submit {
     /// Text of yours, kept with the payment and not put on the ledger
     #[arg(long, value_name = "TEXT")]
     reference: Option<String>,
+    /// The most to bid for its operation, in stroops [default: the cap of its priority]
+    #[arg(long, value_name = "STROOPS", value_parser = clap::value_parser!(i64).range(1..=100_000_000))]
+    fee_cap: Option<i64>,
     /// The account whose money moves [default: the cluster's first treasury]
     #[arg(long, value_name = "ACCOUNT")]
     treasury: Option<String>,
@@ -42,7 +45,7 @@ pub struct Submit {
     /// reference, treasury, idempotency_key. A row without a key gets one made of its contents,
     /// so the same file can be run again and pays once
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "destination", "asset", "amount", "memo", "priority", "reference", "treasury",
+        "destination", "asset", "amount", "memo", "priority", "reference", "fee_cap", "treasury",
         "idempotency_key",
     ])]
     file: Option<PathBuf>,
@@ -84,29 +87,6 @@ pub struct BulkArgs {
     pub report: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PriorityArg {
-    /// May wait for a cheap ledger
-    Low,
-    /// Leaves with the next batch
-    Medium,
-    /// Leaves at once
-    High,
-    /// Leaves at once, before all others
-    Critical,
-}
-
-impl From<PriorityArg> for Priority {
-    fn from(priority: PriorityArg) -> Self {
-        match priority {
-            PriorityArg::Low => Self::Low,
-            PriorityArg::Medium => Self::Medium,
-            PriorityArg::High => Self::High,
-            PriorityArg::Critical => Self::Critical,
-        }
-    }
-}
-
 impl MemoArgs {
     fn memo(self) -> Option<Memo> {
         let kind = self
@@ -133,6 +113,7 @@ impl Submit {
             memo: self.memo.memo(),
             priority: self.priority.map_or(0, |p| Priority::from(p).into()),
             reference: self.reference.unwrap_or_default(),
+            fee_cap_stroops: self.fee_cap.unwrap_or_default(),
         };
         check::payment(&payment)?;
         let accepted = global.client()?.submit_payment(&payment).await?;
