@@ -1,6 +1,9 @@
-//! The cluster: its status and its members.
+//! The cluster: its status, its members, and changes of who votes.
 
-use stellara_proto::v1::{ClusterStatus, GetClusterStatusRequest, ListMembersRequest, Member};
+use stellara_proto::v1::{
+    AddVoterRequest, ClusterStatus, GetClusterStatusRequest, ListMembersRequest, Member,
+    RemoveVoterRequest, VotersChanged,
+};
 
 use crate::client::{Call, Client};
 use crate::error::ClientError;
@@ -33,4 +36,36 @@ impl Client {
             .await?;
         Ok(answer.members)
     }
+
+    /// Makes a configured node a voter. A change names what is wanted: it may be asked for again, and every attempt waits
+    /// for the one that is under way.
+    ///
+    /// # Errors
+    /// The leader's refusal; `Unknown` when the deadline passed and the change may go on.
+    pub async fn add_voter(&self, node_id: u64) -> Result<VotersChanged, ClientError> {
+        self.call(CHANGE, |attempt| {
+            let request = attempt.request(AddVoterRequest { node_id });
+            let mut cluster = attempt.cluster();
+            async move { cluster.add_voter(request).await }
+        })
+        .await
+    }
+
+    /// Takes a node's vote, and takes it out of the cluster; a leader hands leadership over first.
+    ///
+    /// # Errors
+    /// As [`Client::add_voter`].
+    pub async fn remove_voter(&self, node_id: u64) -> Result<VotersChanged, ClientError> {
+        self.call(CHANGE, |attempt| {
+            let request = attempt.request(RemoveVoterRequest { node_id });
+            let mut cluster = attempt.cluster();
+            async move { cluster.remove_voter(request).await }
+        })
+        .await
+    }
 }
+
+/// What was asked for is its own key.
+const CHANGE: Call<'static> = Call::Write {
+    idempotency_key: "",
+};

@@ -17,6 +17,10 @@ use stellara_raft_store::types::{NodeId, NodeInfo};
 use stellara_raft_store::view::View;
 use thiserror::Error;
 
+pub mod members;
+
+use members::{MemberChange, MemberError, Membership};
+
 /// Why a command or a read brought no result.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Failure {
@@ -185,6 +189,12 @@ pub trait Gateway: Clone + Send + Sync + 'static {
         &self,
         commands: Vec<Command>,
     ) -> impl Future<Output = Vec<Result<Reply, Failure>>> + Send;
+
+    /// Changes who votes, on this node or through the leader. Asking again for a change that is under way waits for it.
+    fn change_members(
+        &self,
+        change: MemberChange,
+    ) -> impl Future<Output = Result<Membership, MemberError>> + Send;
 
     /// Waits until this node's state is as fresh as asked, and gives it.
     fn read(

@@ -23,6 +23,7 @@ use thiserror::Error;
 use crate::executor::envelope::Network;
 use crate::executor::{Executor, Outside, Settings, SettingsError};
 use crate::gate::Gate;
+use crate::gateway::members::{MemberChange, MemberError, Membership};
 use crate::gateway::{ClusterView, Failure, Freshness, Gateway, Joining};
 use crate::http::ops::Admin;
 use crate::ingress::{Group, Ingress, IngressLimits, Origin};
@@ -30,16 +31,20 @@ use crate::ports::{Clock, Ledger, PeerLink, Signer};
 use crate::reads::{Reads, Whoami};
 use crate::transport::detector::DetectorOptions;
 use crate::transport::raft::memory::Recall;
-use crate::transport::raft::{Heart, Memory, RaftFactory, RaftLinkOptions, RaftService};
+use crate::transport::raft::{
+    Heart, Memory, RaftFactory, RaftLinkOptions, RaftService, SnapshotBoard,
+};
 
 mod ended;
 mod inside;
+mod members;
 mod peers;
 mod rejoin;
 mod standing;
 mod suspicion;
 mod term;
 mod time;
+mod transfer;
 mod vitals;
 
 pub use peers::PeerDoor;
@@ -162,6 +167,9 @@ struct Inner<P: Ports> {
     gate: Gate,
     log: Log<P>,
     memory: Memory,
+    link: P::Link,
+    snapshots: SnapshotBoard,
+    changes: members::Changes,
     /// Why the node ended, when it was no failure of Raft's.
     broken: OnceLock<String>,
     options: NodeOptions,
@@ -239,6 +247,7 @@ impl<P: Ports> Node<P> {
         .electing_after(Duration::from_millis(
             options.timers.election_timeout_min_ms,
         ));
+        let snapshots = factory.snapshots();
         let raft = Raft::new(node_id, config, factory, log.clone(), store.clone())
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
@@ -270,6 +279,9 @@ impl<P: Ports> Node<P> {
                 gate,
                 log,
                 memory: memory.clone(),
+                link: outer.link.clone(),
+                snapshots,
+                changes: members::Changes::default(),
                 broken: OnceLock::new(),
                 options,
             }),
@@ -281,6 +293,7 @@ impl<P: Ports> Node<P> {
             memory.clone(),
         );
         drop(P::Runtime::spawn(watching));
+        drop(P::Runtime::spawn(members::finish_left(node.clone())));
         let door = PeerDoor::new(&node);
         let recall = memory.recall();
         let handler = RaftService::new(raft, heart, memory, outer.disk, door, snapshot_idle)?;
@@ -331,55 +344,6 @@ impl<P: Ports> Node<P> {
     #[must_use]
     pub fn leads(&self) -> Option<u64> {
         term::led_term::<P>(&self.inner.raft.server_metrics().borrow_watched())
-    }
-
-    /// Hands leadership to `to`, or to the voter whose log is furthest, and waits until another node leads.
-    ///
-    /// # Errors
-    /// In words: this node does not lead, nobody can take over, or nobody did within `limit`.
-    pub async fn transfer_leadership(
-        &self,
-        to: Option<NodeId>,
-        limit: Duration,
-    ) -> Result<(), String> {
-        let status = self.status();
-        if !self.inner.raft.is_leader() {
-            return Err(format!("node {} does not lead", status.node_id));
-        }
-        let others = status
-            .members
-            .iter()
-            .filter(|member| member.node_id != status.node_id)
-            .filter(|member| to.is_none_or(|to| to == member.node_id));
-        let target = others
-            .max_by_key(|member| member.matched_index)
-            .ok_or_else(|| match to {
-                Some(to) => format!("node {to} is not another member"),
-                None => "there is no other member".to_owned(),
-            })?
-            .node_id;
-        let mut metrics = self.inner.raft.server_metrics();
-        self.inner
-            .raft
-            .trigger()
-            .transfer_leader(target)
-            .await
-            .map_err(|error| error.to_string())?;
-        let own = status.node_id;
-        let moved = async {
-            loop {
-                let leader = metrics.borrow_and_update().current_leader;
-                if leader.is_some_and(|leader| leader != own) {
-                    return;
-                }
-                if metrics.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        P::Runtime::timeout(limit, moved)
-            .await
-            .map_err(|_| format!("node {target} did not take over within {limit:?}"))
     }
 
     /// Writes a snapshot now.
@@ -435,6 +399,10 @@ impl<P: Ports> Gateway for Node<P> {
 
     async fn propose(&self, commands: Vec<Command>) -> Vec<Result<Reply, Failure>> {
         self.inner.ingress.propose(commands, Origin::Caller).await
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<Membership, MemberError> {
+        self.change_through_leader(change).await
     }
 
     async fn read(&self, freshness: Freshness) -> Result<View<P::Disk>, Failure> {

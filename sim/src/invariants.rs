@@ -32,6 +32,7 @@ mod no_panic;
 mod no_payment_lost;
 mod no_secret;
 mod nobody_stopped;
+mod one_line_of_configurations;
 mod predicted_bound;
 mod quorum_commit;
 mod settled_once;
@@ -42,7 +43,7 @@ mod stale_bound;
 mod watch_no_gap;
 
 pub use checks::Checks;
-pub use sight::{Entry, Facts, Record, Running, Seen, Sight};
+pub use sight::{Entry, Facts, Memberships, Record, Running, Seen, Sight};
 
 /// A property that must hold in every moment.
 pub trait Invariant: Send {
@@ -186,6 +187,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(leader_completeness::LeaderCompleteness::default()),
         Box::new(equal_state::EqualState::default()),
         Box::new(quorum_commit::QuorumCommit::default()),
+        Box::new(one_line_of_configurations::OneLine::default()),
         Box::new(monotone::Monotone::default()),
         Box::new(durability::Durability::default()),
         Box::new(no_payment_lost::NoPaymentLost::default()),

@@ -43,6 +43,7 @@ mod ears;
 pub mod inflict;
 pub mod load;
 mod money;
+mod operators;
 mod options;
 mod power;
 mod roster;

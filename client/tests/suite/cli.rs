@@ -171,6 +171,18 @@ fn batches_and_the_cluster_are_shown() {
 }
 
 #[test]
+fn voters_are_added_and_removed() {
+    let cluster = Cluster::start(2);
+    let added = check(&cluster, "cluster add-voter 3 --output json").ok();
+    assert_eq!(added.json()["voterIds"], serde_json::json!(["1", "2", "3"]));
+    let table = check(&cluster, "cluster add-voter 3").ok().stdout;
+    assert!(table.contains("voters         1, 2, 3\n"), "{table}");
+    let refused = check(&cluster, "cluster remove-voter 1");
+    assert_eq!(refused.exit_code, 1);
+    assert!(refused.stderr.contains("last voter"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_watch_prints_a_line_an_event() {
     let cluster = Cluster::start(1);
     cluster.store.lock().unwrap().events = (1..=5_u64)

@@ -8,12 +8,13 @@ use stellara_client::api::cluster_server::Cluster;
 use stellara_client::api::payments_server::Payments;
 use stellara_client::api::submit_payment_result::Result as Answer;
 use stellara_client::api::{
-    Batch, BatchStage, CancelPaymentRequest, ClusterStatus, ErrorCode, ErrorDetail,
-    GetBatchRequest, GetClusterStatusRequest, GetPaymentRequest, ListBatchesRequest,
+    AddVoterRequest, Batch, BatchStage, CancelPaymentRequest, ClusterStatus, ErrorCode,
+    ErrorDetail, GetBatchRequest, GetClusterStatusRequest, GetPaymentRequest, ListBatchesRequest,
     ListBatchesResponse, ListMembersRequest, ListMembersResponse, ListPaymentsRequest,
     ListPaymentsResponse, Member, MemberRole, Payment, PaymentEvent, PaymentStage,
-    RetryPaymentRequest, SubmitPaymentRequest, SubmitPaymentResponse, SubmitPaymentResult,
-    SubmitPaymentsRequest, SubmitPaymentsResponse, Totals, WatchPaymentsRequest,
+    RemoveVoterRequest, RetryPaymentRequest, SubmitPaymentRequest, SubmitPaymentResponse,
+    SubmitPaymentResult, SubmitPaymentsRequest, SubmitPaymentsResponse, Totals, VotersChanged,
+    WatchPaymentsRequest,
 };
 use stellara_proto::status::to_status;
 use tokio::sync::mpsc;
@@ -298,6 +299,33 @@ impl Cluster for Service {
         Ok(Response::new(ListMembersResponse {
             members: self.members(),
         }))
+    }
+
+    async fn add_voter(
+        &self,
+        request: Request<AddVoterRequest>,
+    ) -> Result<Response<VotersChanged>, Status> {
+        let node_id = request.into_inner().node_id;
+        Ok(Response::new(VotersChanged {
+            changed: true,
+            membership_index: 43,
+            voter_ids: vec![1, 2, node_id],
+            learner_ids: Vec::new(),
+        }))
+    }
+
+    async fn remove_voter(
+        &self,
+        request: Request<RemoveVoterRequest>,
+    ) -> Result<Response<VotersChanged>, Status> {
+        let node_id = request.into_inner().node_id;
+        let detail = ErrorDetail {
+            code: ErrorCode::WrongStage.into(),
+            expected: "at least one voter that is left".into(),
+            resource: format!("node {node_id}"),
+            ..ErrorDetail::default()
+        };
+        Err(to_status("node 1 is the last voter", &detail))
     }
 }
 

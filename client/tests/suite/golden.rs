@@ -60,6 +60,8 @@ fn the_help_of_every_command_is_known() {
         "cluster",
         "cluster status",
         "cluster members",
+        "cluster add-voter",
+        "cluster remove-voter",
         "bench",
         "bench submit",
         "bench read",

@@ -1,4 +1,5 @@
-//! The Cluster service: status, members. Both answer without a leader, from what the node knows.
+//! The Cluster service: status and members, answered without a leader from what the node knows, and changes of who
+//! votes, which the leader makes.
 
 use stellara_machine::state::State;
 use stellara_proto::v1;
@@ -6,7 +7,8 @@ use stellara_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
 use super::errors::ApiError;
-use super::meter;
+use super::{meter, parse};
+use crate::gateway::members::{Effect, MemberChange};
 use crate::gateway::{ClusterView, Freshness, Gateway, MemberView, Role, Suffrage};
 
 /// The service over a gateway.
@@ -99,6 +101,19 @@ fn of(cluster: &ClusterView, member: &MemberView) -> v1::Member {
     }
 }
 
+impl<G: Gateway> ClusterApi<G> {
+    async fn change(&self, change: MemberChange) -> Result<v1::VotersChanged, ApiError> {
+        tracing::info!(?change, "operator asks for a change of the membership");
+        let membership = self.gateway.change_members(change).await?;
+        Ok(v1::VotersChanged {
+            changed: membership.effect == Effect::Changed,
+            membership_index: membership.at_index,
+            voter_ids: membership.voters,
+            learner_ids: membership.learners,
+        })
+    }
+}
+
 #[tonic::async_trait]
 impl<G: Gateway> Cluster for ClusterApi<G> {
     async fn get_cluster_status(
@@ -115,5 +130,27 @@ impl<G: Gateway> Cluster for ClusterApi<G> {
         let members = members(&self.gateway.status());
         let answer = async { Ok(v1::ListMembersResponse { members }) };
         meter::call::<G::Runtime, _>("ListMembers", answer).await
+    }
+
+    async fn add_voter(
+        &self,
+        request: Request<v1::AddVoterRequest>,
+    ) -> Result<Response<v1::VotersChanged>, Status> {
+        let answer = async {
+            let node_id = parse::node_id("node_id", request.into_inner().node_id)?;
+            self.change(MemberChange::AddVoter(node_id)).await
+        };
+        meter::call::<G::Runtime, _>("AddVoter", answer).await
+    }
+
+    async fn remove_voter(
+        &self,
+        request: Request<v1::RemoveVoterRequest>,
+    ) -> Result<Response<v1::VotersChanged>, Status> {
+        let answer = async {
+            let node_id = parse::node_id("node_id", request.into_inner().node_id)?;
+            self.change(MemberChange::RemoveVoter(node_id)).await
+        };
+        meter::call::<G::Runtime, _>("RemoveVoter", answer).await
     }
 }

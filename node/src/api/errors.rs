@@ -12,6 +12,7 @@ use tonic::Status;
 use super::format;
 use super::parse::Invalid;
 use crate::gateway::Failure;
+use crate::gateway::members::{MemberError, MemberRefusal};
 
 #[cfg(test)]
 mod reference;
@@ -23,7 +24,6 @@ const NO_LEADER_RETRY_MS: u64 = 500;
 const UNAVAILABLE_RETRY_MS: u64 = 1_000;
 /// When to ask again for an outcome that is not known, in milliseconds.
 const UNKNOWN_RETRY_MS: u64 = 200;
-
 /// Why a call brought no answer.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ApiError {
@@ -39,6 +39,9 @@ pub enum ApiError {
     /// The gateway brought no result.
     #[error("{}", failure_message(.0))]
     Failed(Box<Failure>),
+    /// A change of the membership is refused.
+    #[error(transparent)]
+    Member(#[from] MemberRefusal),
     /// The message is larger than the limit.
     #[error("the message is larger than {bytes_max} bytes")]
     TooLarge {
@@ -62,6 +65,15 @@ impl From<Invalid> for ApiError {
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
+    }
+}
+
+impl From<MemberError> for ApiError {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::Refused(refusal) => Self::Member(refusal),
+            MemberError::Failed(failure) => failure.into(),
+        }
     }
 }
 
@@ -108,6 +120,7 @@ impl ApiError {
                 ..of(ErrorCode::NotFound)
             },
             Self::Failed(failure) => failure_detail(failure),
+            Self::Member(refusal) => member_detail(*refusal),
             Self::TooLarge { bytes_max } => ErrorDetail {
                 expected: format!("at most {bytes_max} bytes in one message"),
                 ..of(ErrorCode::TooLarge)
@@ -131,6 +144,52 @@ fn of(code: ErrorCode) -> ErrorDetail {
     ErrorDetail {
         code: code.into(),
         ..ErrorDetail::default()
+    }
+}
+
+fn member_detail(refusal: MemberRefusal) -> ErrorDetail {
+    let wrong_stage = of(ErrorCode::WrongStage);
+    match refusal {
+        MemberRefusal::NodeUnknown { node_id } => ErrorDetail {
+            field: "node_id".to_owned(),
+            value: node_id.to_string(),
+            expected: "the id of one of cluster.members in the leader's configuration".to_owned(),
+            resource: format!("node {node_id}"),
+            ..of(ErrorCode::NotFound)
+        },
+        MemberRefusal::NodeSilent { node_id } => ErrorDetail {
+            expected: "a node that answers".to_owned(),
+            resource: format!("node {node_id}"),
+            ..wrong_stage
+        },
+        MemberRefusal::LastVoter { node_id } => ErrorDetail {
+            expected: "at least one voter that is left".to_owned(),
+            resource: format!("node {node_id}"),
+            ..wrong_stage
+        },
+        MemberRefusal::NoMajority {
+            count,
+            of_voters,
+            needed,
+        } => ErrorDetail {
+            value: format!("{count} of {of_voters}"),
+            expected: format!("at least {needed} voters that answer"),
+            ..wrong_stage
+        },
+        MemberRefusal::UnderWay => ErrorDetail {
+            expected: "one change at a time".to_owned(),
+            ..of(ErrorCode::VersionConflict)
+        },
+        MemberRefusal::Behind {
+            node_id,
+            matched,
+            needed,
+        } => ErrorDetail {
+            value: matched.to_string(),
+            expected: format!("at least {needed}"),
+            resource: format!("node {node_id}"),
+            ..wrong_stage
+        },
     }
 }
 

@@ -15,6 +15,7 @@ use stellara_machine::limits::{
 };
 use stellara_machine::units::{Lane, Stroops};
 use stellara_proto::v1;
+use stellara_raft_store::types::NodeId;
 
 mod asked;
 mod policy;
@@ -225,6 +226,17 @@ fn padded<const N: usize>(code: &str) -> [u8; N] {
         *to = from;
     }
     bytes
+}
+
+/// A node's number.
+///
+/// # Errors
+/// `Invalid` when it is 0, which no node has.
+pub fn node_id(field: &'static str, number: u64) -> Result<NodeId, Invalid> {
+    match number {
+        0 => Err(refused(field, "0", "a node's number, from 1")),
+        node_id => Ok(node_id),
+    }
 }
 
 /// An amount: a decimal number above zero with at most seven decimals, up to 10^9 units.

@@ -92,6 +92,7 @@ impl<G: Gateway> PaymentsApi<G> {
             | ApiError::PaymentUnknown(_)
             | ApiError::BatchUnknown(_)
             | ApiError::TooLarge { .. }
+            | ApiError::Member(_)
             | ApiError::Internal { .. } => error,
         })
     }

@@ -1,5 +1,5 @@
 //! What a node does for its peers: proposes their callers' commands, and tells from where they may read and whether
-//! there is a cluster.
+//! there is a cluster, and changes who votes.
 
 use std::sync::{Arc, Weak};
 
@@ -33,7 +33,7 @@ pub(super) fn error(kind: Kind, message: &str) -> peer::Error {
     }
 }
 
-fn error_of(failure: &Failure) -> peer::Error {
+pub(super) fn error_of(failure: &Failure) -> peer::Error {
     let kind = match failure {
         Failure::NoLeader { .. } => Kind::NotLeader,
         Failure::Overloaded { .. } => Kind::Overloaded,
@@ -73,6 +73,25 @@ impl<P: Ports> ClusterService for PeerDoor<P> {
             None => peer::StandingResponse {
                 error: Some(error(Kind::Unavailable, "the node stops")),
                 ..peer::StandingResponse::default()
+            },
+        }
+    }
+
+    async fn change_members(
+        &self,
+        from: &PeerIdentity,
+        request: peer::MemberChangeRequest,
+    ) -> peer::MemberChangeResponse {
+        tracing::info!(
+            from = from.node_id,
+            ?request,
+            "asked to change the membership"
+        );
+        match self.inner.upgrade() {
+            Some(inner) => Node { inner }.change_for_peer(request).await,
+            None => peer::MemberChangeResponse {
+                error: Some(error(Kind::Unavailable, "the node stops")),
+                ..peer::MemberChangeResponse::default()
             },
         }
     }

@@ -1,4 +1,5 @@
-//! What a node asks of its peers: from which index to read, to propose commands, and whether there is a cluster.
+//! What a node asks of its peers: from which index to read, to propose commands, to change who votes, and whether there is a
+//! cluster.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use stellara_proto::v1::peer;
 use super::raft::kind::CallKind;
 use crate::ports::peer_link::{LinkError, Peer, PeerLink, StreamClass};
 
-/// The asking side of read-index, forward and standing calls.
+/// The asking side of read-index, forward, standing and membership calls.
 #[derive(Clone, Debug)]
 pub struct PeerClient<L> {
     link: L,
@@ -63,6 +64,20 @@ impl<L: PeerLink> PeerClient<L> {
         limit: Duration,
     ) -> Result<peer::StandingResponse, LinkError> {
         let request = CallKind::Standing.encode(request);
+        self.call(peer, StreamClass::Vote, request, limit).await
+    }
+
+    /// Asks the peer to change who votes; its own refusal is inside the answer.
+    ///
+    /// # Errors
+    /// Every [`LinkError`]; after `TimedOut` and `Closed` the change may be made yet.
+    pub async fn change_members(
+        &self,
+        peer: &Peer,
+        request: &peer::MemberChangeRequest,
+        limit: Duration,
+    ) -> Result<peer::MemberChangeResponse, LinkError> {
+        let request = CallKind::MemberChange.encode(request);
         self.call(peer, StreamClass::Vote, request, limit).await
     }
 

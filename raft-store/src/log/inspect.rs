@@ -1,9 +1,13 @@
 //! What the rows of a log say, for those who look at a disk from outside: simulations and tools.
 
+use std::collections::BTreeSet;
+
+use openraft::EntryPayload;
+
 use super::{PURGED_KEY, VOTE_KEY, index_key, record};
 use crate::engine::EngineError;
 use crate::private;
-use crate::types::{self, LogId, Vote};
+use crate::types::{self, LogId, NodeId, Vote};
 
 /// The folder of the log under the data folder.
 pub const FOLDER: &str = "log";
@@ -32,6 +36,23 @@ pub const fn vote_key() -> &'static [u8] {
 /// `Corrupt` when the record does not hold, or is another entry's.
 pub fn entry_position(key: &[u8], value: &[u8]) -> Result<LogId, EngineError> {
     record::decode_position(key, value)
+}
+
+/// A membership of a log: where it lies, and its sets of voters, each of which must agree.
+pub type VotersAt = (LogId, Vec<BTreeSet<NodeId>>);
+
+/// The sets of voters that a stored entry puts in force; `None` for an entry of another kind.
+///
+/// # Errors
+/// `Corrupt` when the record does not hold, or is another entry's.
+pub fn entry_voters(key: &[u8], value: &[u8]) -> Result<Option<VotersAt>, EngineError> {
+    let entry = record::decode_entry(key, value)?;
+    Ok(match entry.payload {
+        EntryPayload::Membership(membership) => {
+            Some((entry.log_id, membership.get_joint_config().clone()))
+        }
+        EntryPayload::Blank | EntryPayload::Normal(_) => None,
+    })
 }
 
 /// A stored position.

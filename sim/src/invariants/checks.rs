@@ -11,7 +11,9 @@ use stellara_raft_store::log::inspect;
 use stellara_raft_store::types::NodeId;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Ending, Explained, Facts, Invariant, Record, Running, Seen, Sight, Violation, all};
+use super::{
+    Ending, Explained, Facts, Invariant, Memberships, Record, Running, Seen, Sight, Violation, all,
+};
 use crate::fake::ledger::SimLedger;
 use crate::history::History;
 use crate::runtime::{Moment, SimRuntime, SimTime, TaskPanic, now, on_moment};
@@ -108,6 +110,7 @@ struct Watcher {
     nodes: BTreeMap<NodeId, Seen>,
     /// The last record of each node that was read, over its restarts.
     records: BTreeMap<NodeId, Index>,
+    memberships: Memberships,
     changed: Vec<NodeId>,
     answered: usize,
     panics: u64,
@@ -148,6 +151,7 @@ impl Watcher {
             eyes: BTreeMap::new(),
             nodes: BTreeMap::new(),
             records: BTreeMap::new(),
+            memberships: Memberships::default(),
             changed: Vec::new(),
             answered: 0,
             panics: 0,
@@ -211,6 +215,7 @@ impl Watcher {
                     ledger: network,
                     ears: &self.ears,
                     explained: &self.explained,
+                    memberships: &self.memberships,
                     panics: &self.new_panics,
                     facts: &self.facts,
                 };
@@ -345,8 +350,10 @@ impl Watcher {
                 }
             }
         });
-        if vitals.membership_at != running.vitals.membership_at {
+        if vitals.membership_at != running.vitals.membership_at || wanted == Wanted::All {
             running.voters = eye.feed.voters();
+            let at = vitals.membership_at.map_or(0, |at| at.index);
+            self.memberships.note(at, &running.voters);
         }
         recorder::vitals(node_id, &vitals);
         running.vitals = vitals;

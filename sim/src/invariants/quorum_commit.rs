@@ -28,16 +28,13 @@ impl Invariant for QuorumCommit {
             if !leads || self.looked.insert(node_id, point) == Some(point) {
                 continue;
             }
-            for voters in &running.voters {
-                self.compared += 1;
-                let missing = sight.missing(voters, point.into());
-                if missing > 0 {
-                    let LogPoint { term, index } = point;
-                    let detail = format!(
-                        "it calls entry {index} of term {term} committed; {missing} more of {voters:?} must keep it"
-                    );
-                    return Err(Breach::by(node_id, detail));
-                }
+            self.compared += 1;
+            if let Some((missing, voters)) = sight.uncommitted(running, point.into()) {
+                let LogPoint { term, index } = point;
+                let detail = format!(
+                    "it calls entry {index} of term {term} committed; {missing} more of {voters:?} must keep it"
+                );
+                return Err(Breach::by(node_id, detail));
             }
         }
         Ok(())

@@ -45,6 +45,30 @@ pub struct Record {
     pub hash: u128,
 }
 
+/// Every membership that a node had in force, by the index of its entry: those of one index may be of different terms.
+#[derive(Clone, Debug, Default)]
+pub struct Memberships {
+    by_index: BTreeMap<u64, Vec<Vec<Vec<NodeId>>>>,
+}
+
+impl Memberships {
+    /// Takes note of a membership.
+    pub fn note(&mut self, index: u64, voters: &[Vec<NodeId>]) {
+        let known = self.by_index.entry(index).or_default();
+        if !known.iter().any(|sets| sets == voters) {
+            known.push(voters.to_vec());
+        }
+    }
+
+    /// The memberships under which an entry may have been committed: the one in force when it was written, and later
+    /// ones.
+    fn since(&self, index: u64) -> impl Iterator<Item = &Vec<Vec<NodeId>>> {
+        let before = self.by_index.range(..=index).next_back();
+        let first = before.map_or(0, |(at, _)| *at);
+        self.by_index.range(first..).flat_map(|(_, known)| known)
+    }
+}
+
 /// A node that runs.
 pub struct Running {
     /// Grows with each start of any node.
@@ -111,6 +135,8 @@ pub struct Sight<'a> {
     pub ears: &'a Ears,
     /// Who has an excuse to stop.
     pub explained: &'a Explained,
+    /// The memberships so far.
+    pub memberships: &'a Memberships,
     /// Panics of tasks since the last look.
     pub panics: &'a [TaskPanic],
     /// What does not change.
@@ -152,6 +178,30 @@ impl<'a> Sight<'a> {
         (voters.len() / 2 + 1).saturating_sub(keep.count())
     }
 
+    /// Whether an entry lacks the majorities that its commit rests on: of the membership that `running` has in force, or,
+    /// for an entry older than that, of one since it was written. Tells how many are missing of which set.
+    #[must_use]
+    pub fn uncommitted(&self, running: &Running, entry: Entry) -> Option<(usize, Vec<NodeId>)> {
+        let lacking = |sets: &[Vec<NodeId>]| {
+            let missing = sets.iter().map(|set| (self.missing(set, entry), set));
+            missing
+                .filter(|(missing, _)| *missing > 0)
+                .map(|(missing, set)| (missing, set.clone()))
+                .next()
+        };
+        let found = lacking(&running.voters)?;
+        let older = running
+            .vitals
+            .membership_at
+            .is_some_and(|at| at.index > entry.index);
+        let earlier = || {
+            self.memberships
+                .since(entry.index)
+                .any(|sets| lacking(sets).is_none())
+        };
+        (!older || !earlier()).then_some(found)
+    }
+
     /// The term in which an entry was written, as the foremost node's log has it.
     #[must_use]
     pub fn term_at(&self, index: u64) -> Option<u64> {
@@ -162,15 +212,6 @@ impl<'a> Sight<'a> {
             inspect::entry_position(&key, value).ok()
         });
         position_term(found?)
-    }
-
-    /// The sets of voters as the foremost node knows them; all nodes when none runs.
-    #[must_use]
-    pub fn voters(&self) -> Vec<Vec<NodeId>> {
-        let foremost = self.foremost();
-        let known = foremost.map(|(_, running)| running.voters.clone());
-        let known = known.filter(|sets| !sets.is_empty());
-        known.unwrap_or_else(|| vec![self.nodes.keys().copied().collect()])
     }
 }
 

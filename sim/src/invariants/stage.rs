@@ -16,7 +16,9 @@ use stellara_raft_store::log::inspect;
 use stellara_raft_store::types::{NodeId, term_of};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Breach, Ending, Explained, Facts, Invariant, Record, Running, Seen, Sight};
+use super::{
+    Breach, Ending, Explained, Facts, Invariant, Memberships, Record, Running, Seen, Sight,
+};
 use crate::history::{Answer, Asked, Calls};
 use crate::runtime::{SimRuntime, SimTime, TaskPanic};
 use crate::world::load::{Load, LoadOptions, Standing, standing};
@@ -34,6 +36,7 @@ pub struct Stage {
     pub ledger: Network,
     pub ears: Ears,
     pub explained: Explained,
+    pub memberships: Memberships,
     pub panics: Vec<TaskPanic>,
     pub facts: Facts,
 }
@@ -100,6 +103,7 @@ impl Stage {
             ledger,
             ears: Ears::default(),
             explained: Explained::default(),
+            memberships: Memberships::default(),
             panics: Vec::new(),
             facts,
         }
@@ -154,6 +158,7 @@ impl Stage {
             ledger: &self.ledger,
             ears: &self.ears,
             explained: &self.explained,
+            memberships: &self.memberships,
             panics: &self.panics,
             facts: &self.facts,
         }

@@ -205,6 +205,11 @@ pub enum Fault {
         /// To whom.
         to: Target,
     },
+    /// An operator takes a voter out of the cluster, and adds it again when the fault ends.
+    RemoveVoter {
+        /// Which.
+        node: Target,
+    },
     /// An operator has a snapshot written.
     TakeSnapshot {
         /// By whom.

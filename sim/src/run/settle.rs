@@ -58,6 +58,9 @@ fn still_open(
     if world.leader().is_none() {
         return Some("nobody leads".to_owned());
     }
+    if let Some(node_id) = world.misplaced() {
+        return Some(format!("node {node_id} does not vote"));
+    }
     let unanswered = callers.unanswered();
     if unanswered > 0 {
         return Some(format!("{unanswered} calls are not answered"));

@@ -41,6 +41,7 @@ pub const fn catalogue() -> &'static [Entry] {
         "idle-leader"
         "ledger-storm"
         "majority-lost"
+        "membership-change"
         "misdirected-writes"
         "one-way-cut"
         "partial-cut"

@@ -110,7 +110,7 @@ impl World {
     pub fn may_damage(&self, node_id: NodeId) -> bool {
         let others = self.damaged().iter().filter(|id| **id != node_id).count();
         let minority = (self.options.regions.len().max(1) - 1) / 2;
-        others < self.options.damaged_max.unwrap_or(minority)
+        others < self.options.damaged_max.unwrap_or(minority) && self.voters_stay_good(node_id)
     }
 
     pub(super) fn note_damage(&mut self, node_id: NodeId, damage: Damage) {

@@ -62,6 +62,7 @@ enum Undo {
     Move(NodeId, Ticket),
     Room(NodeId, Ticket),
     Rate(NodeId, Ticket),
+    Out(NodeId, Ticket),
     Pace(DiskPace, PaceHold),
     Ledger(LedgerHold),
 }
@@ -158,6 +159,7 @@ impl World {
             Fault::Pause { node } => self.pause_for(node),
             Fault::Restart { node } => self.restart_for(node),
             Fault::Transfer { to } => self.transfer(to),
+            Fault::RemoveVoter { node } => self.take_out_for(node),
             Fault::TakeSnapshot { node } => self.have_snapshot_taken(node),
             Fault::ClockJump { node, by_ms } => self.jump(node, *by_ms),
             Fault::ClockDrift { node, ppm } => self.drift_for(node, *ppm),
@@ -217,6 +219,7 @@ impl World {
                 Undo::Move(node_id, ticket) => self.let_move(node_id, ticket),
                 Undo::Room(node_id, ticket) => self.make_room(node_id, ticket),
                 Undo::Rate(node_id, ticket) => self.end_drift(node_id, ticket),
+                Undo::Out(node_id, ticket) => self.let_in(node_id, ticket),
                 Undo::Pace(pace, hold) => pace.release(hold),
                 Undo::Ledger(hold) => self.ledger.release(hold),
             }

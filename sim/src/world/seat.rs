@@ -39,6 +39,12 @@ pub(super) struct Seat {
     pub(super) full: BTreeSet<Ticket>,
     /// What drives the clocks, in parts per million.
     pub(super) drifts: BTreeMap<Ticket, i32>,
+    /// What keeps the node out of the cluster, and whether anything ever did.
+    pub(super) out: BTreeSet<Ticket>,
+    pub(super) was_out: bool,
+    /// The operator's call that takes it out or adds it, and when the next may follow.
+    pub(super) operating: Option<JoinHandle<()>>,
+    pub(super) operates_at: SimTime,
     pub(super) damages: Vec<Damage>,
     /// Disk errors that were ordered for this disk.
     pub(super) errors: u32,
@@ -62,6 +68,10 @@ impl Seat {
             paused: BTreeSet::new(),
             full: BTreeSet::new(),
             drifts: BTreeMap::new(),
+            out: BTreeSet::new(),
+            was_out: false,
+            operating: None,
+            operates_at: SimTime::from_ns(0),
             damages: Vec::new(),
             errors: 0,
             fulls: 0,

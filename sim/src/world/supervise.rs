@@ -85,6 +85,7 @@ impl World {
         }
         self.look_for_repairs();
         self.watch_room();
+        self.watch_voters();
         stopped
     }
 

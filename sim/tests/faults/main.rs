@@ -4,6 +4,7 @@
 mod chaos;
 mod disks;
 mod ledgers;
+mod members;
 mod paths;
 mod processes;
 mod stage;

@@ -13,6 +13,7 @@ use stellara_proto::v1::{ErrorCode, ErrorDetail};
 use super::ApiError;
 use crate::api::parse;
 use crate::api::too_large::MESSAGE_BYTES_MAX;
+use crate::gateway::members::MemberRefusal;
 use crate::gateway::{Failure, Rejected};
 use crate::golden;
 
@@ -33,6 +34,22 @@ fn failures() -> Vec<ApiError> {
         .into(),
         Failure::Unknown.into(),
         ApiError::stopping(),
+        MemberRefusal::NodeUnknown { node_id: 9 }.into(),
+        MemberRefusal::NodeSilent { node_id: 3 }.into(),
+        MemberRefusal::LastVoter { node_id: 1 }.into(),
+        MemberRefusal::NoMajority {
+            count: 1,
+            of_voters: 3,
+            needed: 2,
+        }
+        .into(),
+        MemberRefusal::UnderWay.into(),
+        MemberRefusal::Behind {
+            node_id: 3,
+            matched: 40,
+            needed: 2_041,
+        }
+        .into(),
         ApiError::TooLarge {
             bytes_max: MESSAGE_BYTES_MAX,
         },

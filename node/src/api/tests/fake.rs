@@ -23,6 +23,7 @@ use stellara_raft_store::types::{EncodedEntry, Entry, NodeInfo, Types, log_id};
 use stellara_raft_store::view::View;
 use tokio::sync::watch;
 
+use crate::gateway::members::{Effect, MemberChange, MemberError, MemberRefusal, Membership};
 use crate::gateway::{
     ClusterView, Failure, Freshness, Gateway, MemberView, Rejected, Role, Suffrage,
 };
@@ -196,6 +197,21 @@ impl Gateway for Fake {
         }
         let mut twin = self.twin.lock().await;
         self.apply(&mut twin, commands).await
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<Membership, MemberError> {
+        if let Some(failure) = self.failing() {
+            return Err(failure.into());
+        }
+        match change {
+            MemberChange::AddVoter(node_id) => Ok(Membership {
+                effect: Effect::Changed,
+                at_index: 7,
+                voters: vec![1, node_id],
+                learners: Vec::new(),
+            }),
+            MemberChange::RemoveVoter(node_id) => Err(MemberRefusal::LastVoter { node_id }.into()),
+        }
     }
 
     async fn read(&self, _freshness: Freshness) -> Result<View<MemoryDisk>, Failure> {

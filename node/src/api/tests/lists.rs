@@ -180,3 +180,19 @@ async fn a_batch_and_the_cluster_are_told() {
     drop((batches, cluster));
     served.end().await;
 }
+
+#[tokio::test]
+async fn who_votes_is_changed_and_refusals_say_why() {
+    let served = Served::start().await;
+    let mut cluster = ClusterClient::new(served.channel.clone());
+    let added = cluster.add_voter(v1::AddVoterRequest { node_id: 3 });
+    let added = added.await.unwrap().into_inner();
+    assert_eq!((added.changed, added.voter_ids), (true, vec![1, 3]));
+    for (node_id, expected) in [(1, ErrorCode::WrongStage), (0, ErrorCode::InvalidField)] {
+        let removed = cluster.remove_voter(v1::RemoveVoterRequest { node_id });
+        let status = removed.await.unwrap_err();
+        assert_eq!(detail(&status).code(), expected, "{status:?}");
+    }
+    drop(cluster);
+    served.end().await;
+}

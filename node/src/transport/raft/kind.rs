@@ -18,6 +18,8 @@ pub(in crate::transport) enum CallKind {
     TransferLeader,
     /// `StandingRequest`, which the cluster's service answers and not Raft.
     Standing,
+    /// `MemberChangeRequest`, which the cluster's service answers, too.
+    MemberChange,
 }
 
 impl CallKind {
@@ -27,6 +29,7 @@ impl CallKind {
             Self::Append => 2,
             Self::TransferLeader => 3,
             Self::Standing => 4,
+            Self::MemberChange => 5,
         }
     }
 
@@ -48,8 +51,9 @@ impl CallKind {
             Some(2) => Ok(Self::Append),
             Some(3) => Ok(Self::TransferLeader),
             Some(4) => Ok(Self::Standing),
+            Some(5) => Ok(Self::MemberChange),
             Some(_) | None => Err(ServiceError::Malformed {
-                detail: format!("call kind is {code:?}, expected 1 to 4"),
+                detail: format!("call kind is {code:?}, expected 1 to 5"),
             }),
         }
     }

@@ -56,6 +56,13 @@ pub trait ClusterService: Send + Sync + 'static {
         from: &PeerIdentity,
         request: wire::StandingRequest,
     ) -> impl Future<Output = wire::StandingResponse> + Send;
+
+    /// Changes who votes, if this node leads; a refusal is inside the answer.
+    fn change_members(
+        &self,
+        from: &PeerIdentity,
+        request: wire::MemberChangeRequest,
+    ) -> impl Future<Output = wire::MemberChangeResponse> + Send;
 }
 
 /// How long a stream that cannot be served yet is held, so that its sender does not open one after the other.
@@ -396,6 +403,10 @@ where
                 CallKind::TransferLeader => self.serve_transfer(&from, request).await,
                 CallKind::Standing => {
                     let answer = self.cluster.standing(&from, decode(request)?).await;
+                    Ok(answer.encode_to_vec().into())
+                }
+                CallKind::MemberChange => {
+                    let answer = self.cluster.change_members(&from, decode(request)?).await;
                     Ok(answer.encode_to_vec().into())
                 }
             },

@@ -33,6 +33,7 @@ impl Fault {
             | Self::BitRot { node, .. }
             | Self::TornWrite { node }
             | Self::Misdirected { node }
+            | Self::RemoveVoter { node }
             | Self::TakeSnapshot { node }
             | Self::Restart { node } => vec![node],
             Self::Transfer { to } => vec![to],

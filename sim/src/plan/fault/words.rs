@@ -42,6 +42,7 @@ impl Fault {
             Self::TornWrite { .. } => "torn write".into(),
             Self::Misdirected { .. } => "misdirected write".into(),
             Self::Transfer { .. } => "leadership handed over".into(),
+            Self::RemoveVoter { .. } => "taken out of the cluster".into(),
             Self::TakeSnapshot { .. } => "snapshot taken".into(),
             Self::Restart { .. } => "restarted".into(),
             Self::LedgerDown {} => "ledger down".into(),

@@ -125,6 +125,27 @@ impl World {
         })
     }
 
+    /// A last voter is left, at least: what else would be left of the cluster.
+    pub(super) fn take_out_for(&mut self, node: &Target) -> Done {
+        let node_id = self.resolve(node)?;
+        let mut others = self.seats.iter().filter(|(id, _)| **id != node_id);
+        if others.all(|(_, seat)| !seat.out.is_empty()) {
+            return Err(Skipped::EmptySide);
+        }
+        let ticket = self.ticket();
+        if let Some(seat) = self.seats.get_mut(&node_id) {
+            seat.out.insert(ticket);
+            seat.was_out = true;
+        }
+        Ok(Deed::to(node_id, vec![Undo::Out(node_id, ticket)]))
+    }
+
+    pub(super) fn let_in(&mut self, node_id: NodeId, ticket: Ticket) {
+        if let Some(seat) = self.seats.get_mut(&node_id) {
+            seat.out.remove(&ticket);
+        }
+    }
+
     pub(super) fn have_snapshot_taken(&mut self, node: &Target) -> Done {
         let node_id = self.resolve(node)?;
         let node = self.roster.get(node_id);

@@ -65,6 +65,17 @@ impl ClusterService for Mirror {
             ..peer::StandingResponse::default()
         }
     }
+
+    async fn change_members(
+        &self,
+        _from: &PeerIdentity,
+        request: peer::MemberChangeRequest,
+    ) -> peer::MemberChangeResponse {
+        peer::MemberChangeResponse {
+            membership_index: request.node_id,
+            ..peer::MemberChangeResponse::default()
+        }
+    }
 }
 
 struct Node {
