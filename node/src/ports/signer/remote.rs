@@ -210,11 +210,14 @@ impl RemoteSigner {
         })
     }
 
-    /// Asks for the accounts until the service tells them, and again from time to time; for good, unless the settings
+    /// Asks for the accounts until the service tells them, and again from time to time; asks nothing when the settings
     /// told them. Run it as a task: it ends only when dropped.
     pub async fn keep_listed(self) {
+        if !self.shared.asks {
+            return pending().await;
+        }
         let mut again_ms = LIST_AGAIN_MS;
-        while self.shared.asks {
+        loop {
             match self.list().await {
                 Ok(accounts) => {
                     again_ms = LIST_AGAIN_MS;
@@ -228,7 +231,6 @@ impl RemoteSigner {
                 }
             }
         }
-        pending().await
     }
 
     fn take(&self, accounts: BTreeMap<AccountId, AccountRole>) {
@@ -396,8 +398,11 @@ impl std::fmt::Debug for RemoteSigner {
 
 /// The accounts of an answer to `GET /accounts`.
 fn listed(body: &[u8]) -> Result<BTreeMap<AccountId, AccountRole>, String> {
-    let answer: AccountsAnswer = serde_json::from_slice(body)
-        .map_err(|error| format!("its list of accounts is not as described: {error}"))?;
+    // The parser's own words may repeat a value.
+    let answer: AccountsAnswer = serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        format!("its list of accounts is not as described (line {line}, column {column})")
+    })?;
     if answer.accounts.len() > ACCOUNTS_MAX {
         let count = answer.accounts.len();
         return Err(format!(
