@@ -2,8 +2,8 @@
 
 Reads lines of `stellara-sim envelopes` from standard input. Every envelope is parsed, hashed, verified and encoded
 again with Python's stellar-sdk, and compared with what its line says it should be. The first line that differs ends
-the run with exit code 1; so does a run that lacks one of the shapes in SHAPES, unless there are fewer lines than
---shapes-from.
+the run with exit code 1; so does a change of the first line that goes unnoticed, and a run of at least --shapes-from
+lines that lacks one of SHAPES.
 """
 
 import argparse
@@ -205,6 +205,43 @@ def check_line(text):
     return line
 
 
+def flipped(text):
+    """XDR in base64, its last byte changed: the end of a signature."""
+    raw = bytearray(base64.b64decode(text))
+    raw[-1] ^= 1
+    return base64.b64encode(raw).decode()
+
+
+def unnoticed(text):
+    """Changes of a good line that the check does not notice: there must be none."""
+    line = json.loads(text)
+    operation = line["operations"][0]
+    other = "GAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAWHF"
+    changes = {
+        "passphrase": "another",
+        "inner_xdr": flipped(line["inner_xdr"]),
+        "fee_bump_xdr": flipped(line["fee_bump_xdr"]),
+        "inner_hash": line["fee_bump_hash"],
+        "fee_bump_hash": line["inner_hash"],
+        "channel": other,
+        "treasury": other,
+        "fee_account": other,
+        "operations": [operation | {"amount_stroops": 77}] + line["operations"][1:],
+        "memo": {"type": "text", "value": "another"},
+        "fee_stroops": 77,
+        "secret": "none of ours",
+    }
+    changed = [(name, line | {name: value}) for name, value in changes.items()]
+    for name, value in (("destination", other), ("asset", f"NONE:{other}")):
+        changed.append((name, line | {"operations": [operation | {name: value}] + line["operations"][1:]}))
+    for name, bad in changed:
+        try:
+            check_line(json.dumps(bad))
+        except Exception:  # Noticed, by whatever means.
+            continue
+        yield name
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--expect", type=int, help="how many lines there must be")
@@ -216,6 +253,9 @@ def main():
             line = check_line(text)
         except Exception as error:  # Whatever the other implementation raises is a difference, told with its line.
             print(f"line {count} differs: {type(error).__name__}: {error}\n{text.strip()}", file=sys.stderr)
+            return 1
+        if previous is None and (names := list(unnoticed(text))):
+            print(f"line {count}: changes go unnoticed: {', '.join(names)}", file=sys.stderr)
             return 1
         seen.update(set(shapes_of(line, previous)))
         previous = line
