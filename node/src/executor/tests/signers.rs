@@ -45,9 +45,11 @@ impl Signer for Late {
 
     fn accounts(&self, role: AccountRole) -> Vec<AccountId> {
         let is_open = *self.opened.borrow();
-        is_open
-            .then(|| self.keys.accounts(role))
-            .unwrap_or_default()
+        if is_open {
+            self.keys.accounts(role)
+        } else {
+            Vec::new()
+        }
     }
 
     fn listing(&self) -> u64 {
