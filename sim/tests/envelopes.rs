@@ -9,13 +9,13 @@ fn envelopes(args: &[&str]) -> Output {
         .arg("envelopes")
         .args(args)
         .output()
-        .unwrap()
+        .expect("the binary is built beside this test")
 }
 
 /// It ends with a failure that says this, and prints no line.
 fn check(args: &[&str], expected: &str) {
     let output = envelopes(args);
-    let words = String::from_utf8(output.stderr).unwrap();
+    let words = String::from_utf8(output.stderr).expect("words are text");
     assert!(!output.status.success(), "{args:?}");
     assert!(
         words.contains(expected),
