@@ -14,6 +14,7 @@ use thiserror::Error;
 
 mod check;
 mod overrides;
+mod signing;
 
 /// Everything a node is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Config {
     pub raft: RaftSection,
     /// Settlement; a node without it never settles, also when it leads.
     pub settlement: Option<SettlementSection>,
+    /// Who signs what it settles.
+    #[serde(default)]
+    pub signer: SignerSection,
     /// Limits of the door.
     #[serde(default)]
     pub limits: LimitsSection,
@@ -140,10 +144,12 @@ pub struct SettlementSection {
     pub horizon: Vec<String>,
     /// The network's passphrase.
     pub network_passphrase: String,
-    /// The file of signing keys.
-    pub keyring: PathBuf,
-    /// The file of the keyring's passphrase; `STELLARA_KEYRING_PASSPHRASE` instead when absent.
+    /// The file of signing keys; none when `signer.kind` is `remote`.
+    pub keyring: Option<PathBuf>,
+    /// The file of the keyring's passphrase; `STELLARA_KEYRING_PASSPHRASE` instead when this and the key file are absent.
     pub keyring_passphrase_file: Option<PathBuf>,
+    /// A file of 32 random bytes that opens the keyring instead of a passphrase.
+    pub keyring_key_file: Option<PathBuf>,
     /// Time between look-ups of a transaction in flight, milliseconds.
     #[serde(default = "default_poll_ms")]
     pub poll_ms: u64,
@@ -156,6 +162,56 @@ pub struct SettlementSection {
     /// Time for one call of Horizon, milliseconds.
     #[serde(default = "default_request_timeout_ms")]
     pub request_timeout_ms: u64,
+}
+
+/// `[signer]`
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub struct SignerSection {
+    /// Where the keys are: `local` in the keyring of `[settlement]`, `remote` at a service that signs.
+    pub kind: SignerKind,
+    /// The service's address, https, or http on this machine; for `remote`, as the rest.
+    pub url: Option<String>,
+    /// The file of the token that the service knows this node by.
+    pub token_file: Option<PathBuf>,
+    /// Time for one call of the service, milliseconds.
+    pub timeout_ms: u64,
+    /// Tries of a request while the service does not answer.
+    pub tries_max: u32,
+    /// The treasuries it signs for, `G…`; when all three lists are empty, the service is asked.
+    pub treasuries: Vec<String>,
+    /// The channel accounts it signs for.
+    pub channels: Vec<String>,
+    /// The fee accounts it signs for.
+    pub fee_accounts: Vec<String>,
+}
+
+/// Where the signing keys are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum SignerKind {
+    /// In this process, from a keyring.
+    #[default]
+    Local,
+    /// At a service elsewhere.
+    Remote,
+}
+
+impl Default for SignerSection {
+    fn default() -> Self {
+        Self {
+            kind: SignerKind::Local,
+            url: None,
+            token_file: None,
+            timeout_ms: 5_000,
+            tries_max: 3,
+            treasuries: Vec::new(),
+            channels: Vec::new(),
+            fee_accounts: Vec::new(),
+        }
+    }
 }
 
 /// `[limits]`

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod ledger;
 pub mod peer_link;
 pub mod signer;
+mod web;
 
 pub use clock::{Clock, SystemClock};
 pub use ledger::{Ledger, LedgerError};

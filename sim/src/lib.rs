@@ -5,6 +5,7 @@
 //! source or a real network.
 
 pub mod advise;
+pub mod envelopes;
 pub mod fake;
 pub mod history;
 pub mod invariants;

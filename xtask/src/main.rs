@@ -9,6 +9,7 @@ mod cluster;
 mod demo;
 mod mutants;
 mod new_command;
+mod python;
 mod setup;
 mod shell;
 mod test;

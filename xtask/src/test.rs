@@ -6,6 +6,7 @@
 mod deny;
 mod dependencies;
 mod doc;
+mod envelopes;
 mod format;
 mod licence;
 mod lint;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock;
+use crate::python::PythonError;
 use crate::setup::{self, SetupError};
 use crate::shell::ShellError;
 use dependencies::DependencyError;
@@ -44,7 +46,7 @@ enum Done {
     /// It ran.
     Passed,
     /// There was nothing to run, and why.
-    Skipped(&'static str),
+    Skipped(String),
 }
 
 /// What a step found.
@@ -53,6 +55,7 @@ enum StepError {
     Setup(SetupError),
     Command(ShellError),
     Dependencies(DependencyError),
+    Python(PythonError),
 }
 
 impl fmt::Display for StepError {
@@ -61,6 +64,7 @@ impl fmt::Display for StepError {
             Self::Setup(error) => error.fmt(f),
             Self::Command(error) => error.fmt(f),
             Self::Dependencies(error) => error.fmt(f),
+            Self::Python(error) => error.fmt(f),
         }
     }
 }
@@ -71,7 +75,7 @@ impl From<ShellError> for StepError {
     }
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "setup",
         about: "what the build needs of the system",
@@ -110,6 +114,11 @@ const STEPS: [Step; 8] = [
         name: "simulation",
         about: "fixed seeds twice with equal traces, then fresh seeds",
         run: simulation::run,
+    },
+    Step {
+        name: "envelopes",
+        about: "signed envelopes, parsed, verified and encoded again by Python's stellar-sdk",
+        run: envelopes::run,
     },
     Step {
         name: "tests",

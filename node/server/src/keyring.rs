@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use stellara_machine::command::AccountRole;
 use stellara_machine::ids::AccountId;
 use stellara_node::config;
-use stellara_node::ports::signer::keyring::{KdfCost, Keyring, Seed, read_passphrase};
+use stellara_node::ports::signer::keyring::{
+    KdfCost, Keyring, Seed, read_key_file, read_passphrase,
+};
 use zeroize::Zeroizing;
 
 use crate::CommandResult;
@@ -58,13 +60,26 @@ struct File {
     /// The file of its passphrase; `STELLARA_KEYRING_PASSPHRASE` when absent.
     #[arg(long)]
     passphrase_file: Option<PathBuf>,
+    /// A file of 32 random bytes that opens it instead of a passphrase.
+    #[arg(long, conflicts_with = "passphrase_file")]
+    key_file: Option<PathBuf>,
 }
 
-/// The passphrase from its file, or from the environment.
-pub fn passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, String> {
-    match file {
-        Some(path) => read_passphrase(path).map_err(|error| error.to_string()),
-        None => config::keyring_passphrase()
+impl File {
+    fn passphrase(&self) -> Result<Zeroizing<String>, String> {
+        passphrase(self.passphrase_file.as_deref(), self.key_file.as_deref())
+    }
+}
+
+/// What opens a keyring: its key file, its passphrase's file, or the passphrase from the environment.
+pub fn passphrase(
+    file: Option<&Path>,
+    key_file: Option<&Path>,
+) -> Result<Zeroizing<String>, String> {
+    match (key_file, file) {
+        (Some(path), _) => read_key_file(path).map_err(|error| error.to_string()),
+        (None, Some(path)) => read_passphrase(path).map_err(|error| error.to_string()),
+        (None, None) => config::keyring_passphrase()
             .map(Zeroizing::new)
             .ok_or_else(|| {
                 "no passphrase: name its file, or set STELLARA_KEYRING_PASSPHRASE".to_owned()
@@ -77,7 +92,7 @@ pub fn run(command: &Command) -> CommandResult {
     match command {
         Command::Create(args) => create(args),
         Command::List(args) => {
-            let passphrase = passphrase(args.file.passphrase_file.as_deref())?;
+            let passphrase = args.file.passphrase()?;
             let keyring =
                 Keyring::open(&args.file.file, &passphrase).map_err(|error| error.to_string())?;
             println!("{}", accounts_json(&keyring)?);
@@ -87,7 +102,7 @@ pub fn run(command: &Command) -> CommandResult {
 }
 
 fn create(args: &Create) -> CommandResult {
-    let passphrase = passphrase(args.file.passphrase_file.as_deref())?;
+    let passphrase = args.file.passphrase()?;
     let mut keyring = Keyring::create(&args.file.file, &passphrase, KdfCost::default())
         .map_err(|error| error.to_string())?;
     for (role, count) in [

@@ -8,14 +8,14 @@ use openraft_rt_tokio::TokioRuntime;
 use stellara_node::api;
 use stellara_node::api::readiness::Settlement;
 use stellara_node::certs::CertPaths;
-use stellara_node::config::{Config, SettlementSection};
+use stellara_node::config::{Config, SettlementSection, SignerSection};
 use stellara_node::executor::{Outside, Settings};
 use stellara_node::http::ops;
 use stellara_node::ingress::IngressLimits;
 use stellara_node::node::{Node, NodeOptions, Outer, Ports, Timers, network};
 use stellara_node::ports::ledger::horizon::{Horizon, HorizonSettings};
 use stellara_node::ports::peer_link::PeerIdentity;
-use stellara_node::ports::signer::LocalSigner;
+use stellara_node::ports::signer::{ChosenSigner, LocalSigner, RemoteSigner};
 use stellara_node::ports::{Clock, SystemClock, on_kept_threads};
 use stellara_node::reads::Whoami;
 use stellara_node::transport::quic::{QuicEndpoint, QuicLink, QuicOptions};
@@ -36,7 +36,7 @@ impl Ports for Real {
     type Disk = RocksDisk;
     type Link = QuicLink<TokioRuntime>;
     type Ledger = Horizon;
-    type Signer = LocalSigner;
+    type Signer = ChosenSigner;
     type Clock = SystemClock;
 
     async fn blocking<T, F>(work: F) -> io::Result<T>
@@ -66,7 +66,11 @@ pub async fn start(config: Config) -> Result<Running, String> {
     let data_dir = config.node.data_dir.clone();
     let disk = RocksDisk::open(&data_dir, rocks(&config)).map_err(|error| error.to_string())?;
     let endpoint = Arc::new(bind(&config)?);
-    let settlement = config.settlement.as_ref().map(outside).transpose()?;
+    let settlement = config.settlement.as_ref();
+    let settlement = settlement
+        .map(|section| outside(section, &config.signer))
+        .transpose()?;
+    let signer = settlement.as_ref().map(|outside| outside.signer.clone());
     let settles = match settlement {
         Some(_) => Settlement::Configured,
         None => Settlement::Absent,
@@ -93,7 +97,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
     };
     let beating = until(stopped.clone());
     let reserve_bytes = config.limits.disk_reserve_bytes;
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(async move { handler.beat(beating).await }),
         tokio::spawn(serve_public(public, node.clone(), settles, stopped.clone())),
         tokio::spawn(serve_ops(ops_port, shown, stopped)),
@@ -102,6 +106,9 @@ pub async fn start(config: Config) -> Result<Running, String> {
             async move { disk_room::watch(node, &data_dir, reserve_bytes).await }
         }),
     ];
+    if let Some(ChosenSigner::Remote(signer)) = signer {
+        tasks.push(tokio::spawn(signer.keep_listed()));
+    }
     tracing::info!(
         node_id = config.node.id,
         region = %config.node.region,
@@ -204,7 +211,8 @@ fn rocks(config: &Config) -> RocksConfig {
 
 fn outside(
     section: &SettlementSection,
-) -> Result<Outside<Horizon, LocalSigner, SystemClock>, String> {
+    signer: &SignerSection,
+) -> Result<Outside<Horizon, ChosenSigner, SystemClock>, String> {
     let ledger = Horizon::new(&HorizonSettings {
         endpoints: section.horizon.clone(),
         request_timeout_ms: section.request_timeout_ms,
@@ -212,15 +220,30 @@ fn outside(
         ..HorizonSettings::default()
     })
     .map_err(|error| error.to_string())?;
-    let passphrase = keyring::passphrase(section.keyring_passphrase_file.as_deref())?;
-    let signer =
-        LocalSigner::open(&section.keyring, &passphrase).map_err(|error| error.to_string())?;
     Ok(Outside {
         ledger,
-        signer,
+        signer: chosen_signer(section, signer)?,
         clock: SystemClock,
         network: network(&section.network_passphrase),
     })
+}
+
+fn chosen_signer(
+    section: &SettlementSection,
+    signer: &SignerSection,
+) -> Result<ChosenSigner, String> {
+    if let Some(settings) = signer.remote(section).map_err(|error| error.to_string())? {
+        let remote = RemoteSigner::new(settings).map_err(|error| error.to_string())?;
+        return Ok(ChosenSigner::Remote(remote));
+    }
+    let file = section.keyring.as_deref();
+    let file = file.ok_or("settlement.keyring is absent, expected the file of signing keys")?;
+    let passphrase = keyring::passphrase(
+        section.keyring_passphrase_file.as_deref(),
+        section.keyring_key_file.as_deref(),
+    )?;
+    let local = LocalSigner::open(file, &passphrase).map_err(|error| error.to_string())?;
+    Ok(ChosenSigner::Local(local))
 }
 
 fn options(config: &Config) -> NodeOptions {

@@ -42,7 +42,7 @@ pub enum NotReady {
         entries: u64,
     },
     /// It settles, and the state knows no treasury yet: every payment would be refused.
-    #[error("no treasury is registered yet: the leader registers it from its keyring")]
+    #[error("no treasury is registered yet: the leader registers it from its signer")]
     NoTreasury,
     /// Its state cannot be read.
     #[error("the state cannot be read: {why}")]

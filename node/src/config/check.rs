@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, ConfigError, RaftSection};
+use super::{Config, ConfigError, RaftSection, signing};
 
-fn value(key: &str, value: impl ToString, expected: impl ToString) -> ConfigError {
+pub(super) fn value(key: &str, value: impl ToString, expected: impl ToString) -> ConfigError {
     ConfigError::Value {
         key: key.to_owned(),
         value: value.to_string(),
@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     check_members(config)?;
     check_timers(&config.raft)?;
     check_settlement(config)?;
+    signing::check(config)?;
     let limits = &config.limits;
     for (key, number, least, most) in [
         ("limits.commands_max", limits.commands_max, 1, 1 << 20),

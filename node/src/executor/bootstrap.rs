@@ -1,10 +1,10 @@
 //! Makes the signer's accounts known to the machine: treasuries and fee accounts at once, channels with the sequence
 //! that the ledger tells.
 //!
-//! A ledger that does not answer delays the channels only: payments are accepted meanwhile.
+//! A ledger that does not answer delays the channels only: payments are accepted meanwhile. A signer elsewhere may tell
+//! its accounts late, and more of them later.
 
 use std::collections::BTreeSet;
-use std::future::pending;
 use std::time::Duration;
 
 use openraft_rt::AsyncRuntime;
@@ -36,6 +36,7 @@ where
         let mut backoff = Backoff::new(&self.settings);
         let mut settled = self.known_accounts();
         loop {
+            let listing = self.signer.listing();
             let mut later = false;
             // Treasuries first: without one, no payment is accepted.
             for role in [
@@ -55,7 +56,9 @@ where
                 }
             }
             if !later {
-                return pending().await;
+                self.signer.listed_after(listing).await;
+                backoff = Backoff::new(&self.settings);
+                continue;
             }
             self.pause(backoff.next()).await;
         }

@@ -35,6 +35,9 @@ enum Ending {
     Done,
     /// It is to be taken up again after a rest.
     Rest,
+    /// The signer gave no signature: it is to be taken up again after a ledger's time. What helps is done elsewhere, and
+    /// many batches that ask often would not hasten it.
+    Unsigned,
     /// The executor ends.
     Ended(Ended),
 }
@@ -52,6 +55,7 @@ where
         let mut live = BTreeSet::new();
         let mut resting: BTreeMap<BatchId, R::Instant> = BTreeMap::new();
         let rest = Duration::from_millis(self.settings.backoff_base_ms);
+        let rest_unsigned = Duration::from_millis(self.settings.ledger_ms);
         loop {
             let seen = self.cluster.applied();
             let now = R::Instant::now();
@@ -82,6 +86,10 @@ where
                 Select3::First((batch, Ending::Rest)) => {
                     live.remove(&batch);
                     resting.insert(batch, R::Instant::now() + rest);
+                }
+                Select3::First((batch, Ending::Unsigned)) => {
+                    live.remove(&batch);
+                    resting.insert(batch, R::Instant::now() + rest_unsigned);
                 }
                 Select3::First((_, Ending::Ended(ended))) => return ended,
                 Select3::Second(()) | Select3::Third(()) => {}

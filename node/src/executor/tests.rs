@@ -20,6 +20,7 @@ use crate::ports::signer::keyring::Seed;
 
 mod fake_cluster;
 mod fake_ledger;
+mod signers;
 
 use fake_cluster::{Failure, FakeCluster};
 use fake_ledger::{FakeClock, FakeLedger, Script};
@@ -97,13 +98,17 @@ impl World {
     }
 
     fn start(&self) -> JoinHandle<Ended> {
+        self.start_with(self.signer.clone())
+    }
+
+    fn start_with(&self, signer: impl Signer) -> JoinHandle<Ended> {
         let settings = Settings {
             time_bound_s: self.time_bound_s,
             ..Settings::default()
         };
         let outside = Outside {
             ledger: self.ledger.clone(),
-            signer: self.signer.clone(),
+            signer,
             clock: self.clock,
             network: self.network,
         };

@@ -25,6 +25,7 @@ use crate::api::cluster::totals;
 use crate::api::meter;
 use crate::api::readiness::{self, NotReady, Settlement};
 use crate::gateway::{ClusterView, Freshness, Gateway, Joining, Role, Suffrage};
+use crate::ports::signer;
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,7 @@ pub struct Ops<G, A> {
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = recorder()?.install_recorder()?;
     meter::describe();
+    signer::meter::describe();
     Ok(handle)
 }
 

@@ -1,7 +1,7 @@
 //! Changes of who votes: asked on any node, carried out by the leader, one at a time.
 //!
 //! A change that is under way goes on when its caller leaves, and whoever asks for the same one waits for it. What a
-//! leader left half done, two sets of voters in force, the next leader ends (docs/decisions/0014).
+//! leader left half done, two sets of voters in force, the next leader ends (docs/decisions/0015).
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -79,13 +79,15 @@ impl World {
             let Some(seat) = self.seats.get_mut(&node_id) else {
                 continue;
             };
-            let operating = seat.operating.as_mut();
-            let busy = operating.is_some_and(|call| call.now_or_never().is_none());
+            let answer = seat.operating.as_mut().map(|call| call.now_or_never());
+            let busy = matches!(answer, Some(None));
+            if !busy {
+                seat.operating = None;
+            }
             if busy || seat.operates_at > now() {
                 continue;
             }
             seat.operates_at = now() + PAUSE;
-            seat.operating = None;
             let turn = usize::try_from(self.ticket().0).unwrap_or_default();
             let Some((asked, node)) = self.roster.nth(turn) else {
                 continue;

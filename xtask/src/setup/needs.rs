@@ -1,4 +1,4 @@
-//! What the build needs of the system, one probe each. A probe only looks at files and at
+//! What the build and its checks need of the system, one probe each. A probe only looks at files and at
 //! installed programs.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::shell;
+use crate::{python, shell};
 
 /// Something the build needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Need {
     ClangHeaders,
     /// A warm rebuild takes a minute instead of ten.
     Sccache,
+    /// Another implementation of the protocol checks what is signed: it is in Python.
+    Python,
 }
 
 impl fmt::Display for Need {
@@ -33,24 +35,28 @@ impl fmt::Display for Need {
                 "clang's own headers (stddef.h): libclang cannot read C without them"
             }
             Self::Sccache => "sccache: keeps compiled crates, so that RocksDB is compiled once",
+            Self::Python => {
+                "python3 with venv: checks signed envelopes with another implementation"
+            }
         })
     }
 }
 
 impl Need {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::CxxCompiler,
         Self::Make,
         Self::LibClang,
         Self::ClangHeaders,
         Self::Sccache,
+        Self::Python,
     ];
 
     /// The build cannot do without.
     pub const fn is_required(&self) -> bool {
         match self {
             Self::CxxCompiler | Self::Make | Self::LibClang | Self::ClangHeaders => true,
-            Self::Sccache => false,
+            Self::Sccache | Self::Python => false,
         }
     }
 
@@ -68,6 +74,7 @@ impl Need {
                 std::env::var_os("LIBCLANG_PATH").is_some() || has_clang_headers()
             }
             Self::Sccache => shell::is_installed("sccache"),
+            Self::Python => python::is_installed(),
         }
     }
 }
@@ -92,6 +99,7 @@ pub fn packages(missing: &[Need]) -> Vec<String> {
             (Need::ClangHeaders, Some(version)) => format!("libclang-common-{version}-dev"),
             (Need::LibClang | Need::ClangHeaders, None) => "libclang-dev".to_owned(),
             (Need::Sccache, _) => "sccache".to_owned(),
+            (Need::Python, _) => "python3-venv".to_owned(),
         })
         .collect();
     packages.sort();

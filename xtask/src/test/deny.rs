@@ -9,7 +9,8 @@ use crate::{shell, workspace};
 pub fn run() -> Result<Done, StepError> {
     if !shell::is_installed("cargo-deny") {
         return Ok(Done::Skipped(
-            "cargo-deny is not installed (`cargo xtask setup --with-deny`); the step dependencies checks its rules",
+            "cargo-deny is not installed (`cargo xtask setup --with-deny`); the step dependencies checks its rules"
+                .to_owned(),
         ));
     }
     let mut command = workspace::cargo();

@@ -14,7 +14,9 @@ const SKIPPED: [&str; 3] = ["target", "node_modules", ".git"];
 /// a minute.
 pub fn run() -> Result<Done, StepError> {
     if !has_examples(workspace::root()) {
-        return Ok(Done::Skipped("no documentation holds an example"));
+        return Ok(Done::Skipped(
+            "no documentation holds an example".to_owned(),
+        ));
     }
     shell::run(workspace::cargo().args(["test", "--locked", "--workspace", "--doc"]))?;
     Ok(Done::Passed)

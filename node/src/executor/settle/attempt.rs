@@ -16,7 +16,7 @@ use crate::executor::envelope::{
 };
 use crate::executor::{Backoff, Cluster, Executor};
 use crate::ports::ledger::LatestLedger;
-use crate::ports::{Clock, Ledger, LedgerError, Signer};
+use crate::ports::{Clock, Ledger, LedgerError, SignError, Signer};
 
 impl<R, K, L, S, C> Executor<R, K, L, S, C>
 where
@@ -214,9 +214,32 @@ where
     }
 }
 
+/// Nothing was sent and nothing committed: the batch waits, and the next try may sign.
 fn unsigned(batch: &Batch, error: &EnvelopeError) -> Ending {
-    error!(batch = batch.id.0, %error, "attempt cannot be signed");
-    Ending::Rest
+    match error {
+        EnvelopeError::Sign(SignError::Unavailable { .. }) => {
+            warn!(batch = batch.id.0, %error, "signer does not answer");
+            Ending::Unsigned
+        }
+        EnvelopeError::Sign(
+            SignError::UnknownAccount { .. }
+            | SignError::Refused { .. }
+            | SignError::Unreadable { .. }
+            | SignError::WrongSignature { .. },
+        ) => {
+            error!(batch = batch.id.0, %error, "attempt cannot be signed");
+            Ending::Unsigned
+        }
+        EnvelopeError::PaymentMismatch { .. }
+        | EnvelopeError::PaymentCount { .. }
+        | EnvelopeError::FeeOverflow { .. }
+        | EnvelopeError::Xdr { .. }
+        | EnvelopeError::TooLong { .. }
+        | EnvelopeError::Check { .. } => {
+            error!(batch = batch.id.0, %error, "attempt cannot be built");
+            Ending::Rest
+        }
+    }
 }
 
 /// The total to bid. A bump of the same inner transaction that was turned away at the machine's bid was too low for

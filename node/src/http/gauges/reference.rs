@@ -1,6 +1,7 @@
 //! Prints `docs/reference/metrics.md` from what a scrape shows once every metric was touched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use openraft_rt_tokio::TokioRuntime;
@@ -12,16 +13,21 @@ use crate::api::meter;
 use crate::gateway::{ClusterView, MemberView, Role, Suffrage};
 use crate::golden;
 use crate::http::ops;
+use crate::ports::signer;
 
 /// Everything that the node counts, as a scrape shows it.
 fn counted() -> String {
     let recorder = ops::recorder().unwrap().build_recorder();
     metrics::with_local_recorder(&recorder, || {
         meter::describe();
+        signer::meter::describe();
         let call = meter::call::<TokioRuntime, _>("GetPayment", async { Ok(()) });
         assert!(call.now_or_never().is_some(), "nothing to wait for");
         meter::too_large();
         meter::payments(1, 1);
+        let why = String::new();
+        let unsigned = Err(signer::SignError::Unavailable { why });
+        signer::meter::call(&unsigned, Duration::ZERO);
     });
     recorder.handle().render()
 }

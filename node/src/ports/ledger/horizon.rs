@@ -11,19 +11,19 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Client, StatusCode, Url};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use stellara_machine::ids::{AccountId, Hash};
 use tokio::time::Instant;
 
-use super::horizon_json::{self, shortened};
+use super::horizon_json;
 use super::{
     AccountState, FeeStats, Ingested, LatestLedger, Ledger, LedgerError, SubmitAnswer,
     TransactionLookup,
 };
+use crate::ports::web::{self, shortened};
 
 mod call;
 
-use call::{CallFailure, Called, call, read_submission, told};
+use call::{CallFailure, Called, call, read_submission};
 
 /// Endpoints of one network.
 const ENDPOINTS_MAX: usize = 16;
@@ -127,15 +127,8 @@ impl Horizon {
             .iter()
             .map(|endpoint| Endpoint::new(endpoint))
             .collect::<Result<Vec<_>, _>>()?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls()?)
-            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
-            .timeout(Duration::from_millis(settings.request_timeout_ms))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("stellara-node/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| HorizonSettingsError::Client { why: told(&error) })?;
+        let client = web::client(settings.connect_timeout_ms, settings.request_timeout_ms)
+            .map_err(|why| HorizonSettingsError::Client { why })?;
         Ok(Self {
             shared: Arc::new(Shared {
                 client,
@@ -339,10 +332,7 @@ impl Endpoint {
             endpoint: shortened(text),
             why,
         };
-        let base = Url::parse(text).map_err(|error| refused(error.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(refused(format!("its scheme is {}", base.scheme())));
-        }
+        let base = web::base(text).map_err(refused)?;
         Ok(Self {
             base,
             latest: Mutex::new(None),
@@ -350,12 +340,7 @@ impl Endpoint {
     }
 
     fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        url.path_segments_mut()
-            .expect("the address was checked to be a base")
-            .pop_if_empty()
-            .extend(path);
-        url
+        web::url(&self.base, path)
     }
 }
 
@@ -364,20 +349,6 @@ fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
-}
-
-/// The operating system's trust, over the one TLS stack of the node.
-fn tls() -> Result<rustls::ClientConfig, HorizonSettingsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let refused = |error: rustls::Error| HorizonSettingsError::Client {
-        why: error.to_string(),
-    };
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(refused)?
-        .with_platform_verifier()
-        .map_err(refused)?
-        .with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::decode::decode_result;
 use super::{
     AccountState, Balance, FeeDistribution, FeeStats, FoundTransaction, Ingested, LedgerError,
 };
+use crate::ports::web::shortened;
 
 /// What `transactions_async` answers in every status that is its own.
 #[derive(Debug, Deserialize)]
@@ -293,11 +294,6 @@ fn parse<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<
 
 pub(super) fn bad(what: &'static str, why: String) -> LedgerError {
     LedgerError::BadAnswer { what, why }
-}
-
-/// The first characters of a foreign text, enough to find it and too few to flood a log.
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {

@@ -23,11 +23,14 @@ pub use sealed::KdfCost;
 /// Keys of one keyring: as many as the cluster can know accounts.
 const KEYS_MAX: usize = stellara_machine::limits::ACCOUNTS_MAX;
 
+/// Bytes of a key file.
+const KEY_FILE_BYTES: usize = 32;
+
 /// Why a keyring cannot be opened, changed or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// There is no such file.
-    #[error("keyring {} does not exist, expected a file made by `keys create`", path.display())]
+    #[error("keyring {} does not exist, expected a file made by `keyring create`", path.display())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,
@@ -71,6 +74,14 @@ pub enum KeyringError {
     /// The passphrase is empty or its file holds none.
     #[error("passphrase is empty, expected at least one character")]
     EmptyPassphrase,
+    /// A key file is not as long as a key.
+    #[error("key file {} has {len} bytes, expected {KEY_FILE_BYTES}", path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Its length.
+        len: usize,
+    },
     /// The account has a role already.
     #[error("account {} is in the keyring already", hex::encode(account.0))]
     Duplicate {
@@ -249,6 +260,11 @@ impl Keyring {
     }
 }
 
+/// Reads the text of a file that only its owner may read.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
+    disk::read_private(path).map(Zeroizing::new)
+}
+
 /// Reads a passphrase from a file: its text without the line end.
 ///
 /// # Errors
@@ -262,7 +278,23 @@ pub fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     Ok(Zeroizing::new(trimmed.to_owned()))
 }
 
-fn fill_random(bytes: &mut [u8]) -> Result<(), KeyringError> {
+/// Reads a key file: 32 random bytes, which open a keyring as a passphrase does.
+///
+/// # Errors
+/// When the file cannot be read, others may read it, or it has another length.
+pub fn read_key_file(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
+    let bytes = Zeroizing::new(disk::read_private_bytes(path)?);
+    if bytes.len() != KEY_FILE_BYTES {
+        return Err(KeyringError::KeyFile {
+            path: path.to_owned(),
+            len: bytes.len(),
+        });
+    }
+    // As text, so that one form of keyring serves both.
+    Ok(Zeroizing::new(hex::encode(bytes.as_slice())))
+}
+
+pub(super) fn fill_random(bytes: &mut [u8]) -> Result<(), KeyringError> {
     SystemRandom::new()
         .fill(bytes)
         .map_err(|_| KeyringError::NoRandomness)

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use stellara_sim::advise::AdviseError;
+use stellara_sim::envelopes::LineError;
 use stellara_sim::record::RecordError;
 use stellara_sim::scenario::ScenarioError;
 use stellara_sim::timeline::TimelineError;
@@ -25,6 +26,9 @@ pub enum Failure {
     /// There is no advice.
     #[error(transparent)]
     Advise(#[from] AdviseError),
+    /// The product's own code makes no envelope.
+    #[error(transparent)]
+    Envelope(#[from] LineError),
     /// The timers break a rule.
     #[error("the timers break {0}")]
     Timers(String),

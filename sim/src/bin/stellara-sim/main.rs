@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod advise;
+mod envelopes;
 mod failure;
 mod ledger;
 mod list;
@@ -45,6 +46,8 @@ enum Command {
     Timeline(timeline::TimelineArgs),
     /// Tell what a choice of regions costs and survives, and which timers it needs
     Advise(advise::AdviseArgs),
+    /// Print signed envelopes made by the code that ships, for anyone to check
+    Envelopes(envelopes::EnvelopesArgs),
     /// Serve a simulated Stellar ledger that speaks Horizon's API
     Ledger(ledger::LedgerArgs),
     /// Print the completions of a shell
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Shrink(args) => shrink::run(args),
         Command::Timeline(args) => timeline::run(args),
         Command::Advise(args) => advise::run(args),
+        Command::Envelopes(args) => envelopes::run(args),
         Command::Ledger(args) => ledger::run(args).map_err(Failure::from),
         Command::Completions { shell } => {
             completions(shell);

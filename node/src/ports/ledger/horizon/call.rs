@@ -2,13 +2,14 @@
 //!
 //! A refused connection and a rate limit had no effect; whatever ends after the request left is unknown.
 
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{RequestBuilder, StatusCode};
 use stellara_machine::ids::Hash;
 use stellara_machine::units::LedgerSeq;
 
 use super::super::decode::decode_result;
-use super::super::horizon_json::{SubmitBody, TxStatus, bad, shortened};
+use super::super::horizon_json::{SubmitBody, TxStatus, bad};
 use super::super::{Ingested, SubmitAnswer};
+use crate::ports::web::{self, shortened};
 
 /// Bytes of an answer; a transaction of 100 operations with its metadata stays below.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -71,7 +72,7 @@ impl Answer {
 /// Sends one request and reads the whole answer within bounds; rate limits and refused connections are not sent.
 pub(super) async fn call(request: RequestBuilder) -> Called {
     let response = request.send().await.map_err(|error| {
-        let why = told(&error);
+        let why = web::told(&error);
         if error.is_connect() || error.is_builder() {
             CallFailure::NotSent {
                 why,
@@ -85,33 +86,18 @@ pub(super) async fn call(request: RequestBuilder) -> Called {
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Err(CallFailure::NotSent {
             why: "rate limit reached".to_owned(),
-            retry_after_ms: retry_after_ms(&response),
+            retry_after_ms: web::retry_after_ms(&response),
         });
     }
-    let ingested = header(&response, "latest-ledger").and_then(|text| text.parse().ok());
-    let body = bounded_body(response).await?;
+    let ingested = web::header(&response, "latest-ledger").and_then(|text| text.parse().ok());
+    let body = web::body(response, BODY_BYTES_MAX)
+        .await
+        .map_err(|why| CallFailure::Unknown { why })?;
     Ok(Answer {
         status,
         ingested: ingested.map(LedgerSeq),
         body,
     })
-}
-
-async fn bounded_body(mut response: Response) -> Result<Vec<u8>, CallFailure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| CallFailure::Unknown { why: told(&error) })?
-    {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(CallFailure::Unknown {
-                why: format!("answer is longer than {BODY_BYTES_MAX} bytes"),
-            });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// Tells Horizon's own answers from those of proxies before it.
@@ -155,25 +141,4 @@ fn own_answer(body: &SubmitBody) -> Result<SubmitAnswer, CallFailure> {
             )
         }
     })
-}
-
-fn retry_after_ms(response: &Response) -> Option<u64> {
-    let seconds: u64 = header(response, "retry-after")?.parse().ok()?;
-    Some(seconds.saturating_mul(1_000))
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
-}
-
-/// An error with its causes, which the HTTP client keeps apart.
-pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::{KeyringError, fill_random, io, remove_quietly};
 
 /// Only the owner reads and writes.
@@ -12,8 +14,19 @@ const MODE_PRIVATE: u32 = 0o600;
 /// Bytes of a keyring of `ACCOUNTS_MAX` keys stay below this.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Reads a file that nobody else may read.
+/// Reads the text of a file that nobody else may read.
 pub(super) fn read_private(path: &Path) -> Result<String, KeyringError> {
+    let bytes = read_private_bytes(path)?;
+    String::from_utf8(bytes).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        let path = path.to_owned();
+        let why = "it is not UTF-8 text".to_owned();
+        KeyringError::Damaged { path, why }
+    })
+}
+
+/// Reads a file that nobody else may read.
+pub(super) fn read_private_bytes(path: &Path) -> Result<Vec<u8>, KeyringError> {
     let file = File::open(path).map_err(|source| {
         if source.kind() == ErrorKind::NotFound {
             let path = path.to_owned();
@@ -34,19 +47,11 @@ pub(super) fn read_private(path: &Path) -> Result<String, KeyringError> {
             mode,
         });
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|source| {
-            if source.kind() == ErrorKind::InvalidData {
-                let path = path.to_owned();
-                let why = "it is not UTF-8 text".to_owned();
-                KeyringError::Damaged { path, why }
-            } else {
-                io("read", path)(source)
-            }
-        })?;
-    Ok(text)
+        .read_to_end(&mut bytes)
+        .map_err(io("read", path))?;
+    Ok(bytes)
 }
 
 /// Writes a file that must not exist yet.

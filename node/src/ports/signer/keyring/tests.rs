@@ -129,3 +129,29 @@ fn costs_and_passphrase_files_are_checked() {
     let empty = read_passphrase(&file).unwrap_err();
     assert!(matches!(empty, KeyringError::EmptyPassphrase));
 }
+
+#[test]
+fn a_key_file_opens_a_keyring_as_a_passphrase_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keyring.json");
+    let file = folder.path().join("key");
+    let write = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    // Not UTF-8, as random bytes are not.
+    write(&[0xff; 32]);
+    let key = read_key_file(&file).unwrap();
+    Keyring::create(&path, &key, CHEAP).unwrap();
+    assert!(Keyring::open(&path, &read_key_file(&file).unwrap()).is_ok());
+    write(&[0xfe; 32]);
+    let other = Keyring::open(&path, &read_key_file(&file).unwrap()).unwrap_err();
+    assert!(matches!(other, KeyringError::WrongPassphrase { .. }));
+    write(&[0xff; 31]);
+    let short = read_key_file(&file).unwrap_err();
+    assert!(matches!(short, KeyringError::KeyFile { len: 31, .. }));
+    write(&[0xff; 32]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let open_to_all = read_key_file(&file).unwrap_err();
+    assert!(matches!(open_to_all, KeyringError::Permissions { .. }));
+}
