@@ -220,6 +220,23 @@ fn raft_config(options: &NodeOptions, memory: &Memory) -> Result<Arc<Config>, St
         .map_err(|error| StartError::Raft(error.to_string()))
 }
 
+/// The clients that Raft's core speaks to its peers with.
+fn factory<P: Ports>(
+    options: &NodeOptions,
+    outer: &Outer<P>,
+    memory: &Memory,
+) -> RaftFactory<P::Runtime, P::Link, P::Disk> {
+    let election_min = Duration::from_millis(options.timers.election_timeout_min_ms);
+    RaftFactory::new(
+        options.whoami.node_id,
+        outer.link.clone(),
+        outer.disk.clone(),
+        options.raft_link,
+    )
+    .remembering(memory.clone())
+    .electing_after(election_min)
+}
+
 impl<P: Ports> Node<P> {
     /// Opens the data, starts Raft, the door, the reads and the executor. The handler answers peers from the
     /// moment the caller serves it. A node with a blank log then asks its peers for their cluster, or makes a new one
@@ -237,16 +254,7 @@ impl<P: Ports> Node<P> {
         let store = StateStore::<P::Runtime, _>::open(outer.disk.clone())?;
         store.reach_log(log.last_index())?;
         let node_id = options.whoami.node_id;
-        let factory = RaftFactory::<P::Runtime, _, _>::new(
-            node_id,
-            outer.link.clone(),
-            outer.disk.clone(),
-            options.raft_link,
-        )
-        .remembering(memory.clone())
-        .electing_after(Duration::from_millis(
-            options.timers.election_timeout_min_ms,
-        ));
+        let factory = factory(&options, &outer, &memory);
         let snapshots = factory.snapshots();
         let raft = Raft::new(node_id, config, factory, log.clone(), store.clone())
             .await

@@ -3,11 +3,14 @@
 
 use stellara_machine::command::{AccountRole, GroupKey, PaymentBody};
 use stellara_machine::decision::{Batch, BatchPayment, BatchStage, Payment, Trigger};
+use stellara_machine::fees::bid::BidReason;
+use stellara_machine::fees::charge::Charge;
+use stellara_machine::fees::predict::Prediction;
 use stellara_machine::ids::{
     AccountId, Asset, BatchId, Destination, DeveloperId, IdempotencyKey, Memo, PaymentId,
 };
 use stellara_machine::limits::{AMOUNT_STROOPS_MAX, BATCH_PAYMENTS_MAX, MEMO_TEXT_BYTES_MAX};
-use stellara_machine::units::{AccountSequence, LedgerSeq, Stroops, UnixMs};
+use stellara_machine::units::{AccountSequence, Lane, LedgerSeq, Stroops, UnixMs};
 use stellara_node::executor::envelope::{Bounds, Bump, fee_of_bid};
 use stellara_node::ports::signer::LocalSigner;
 use stellara_node::ports::signer::keyring::Seed;
@@ -274,6 +277,11 @@ fn batch(
         attempts: Vec::new(),
         failures: 0,
         not_before: UnixMs(0),
+        fee_cap: Stroops(100_000),
+        bid_reason: BidReason::Base,
+        counts_as: Lane::Medium,
+        prediction: Prediction::default(),
+        charge: Charge::default(),
         fee_bid: Stroops(100),
         ending: None,
     }
