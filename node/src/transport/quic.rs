@@ -181,6 +181,7 @@ struct Shared<R: AsyncRuntime> {
     endpoint: Endpoint,
     options: QuicOptions,
     identity: PeerIdentity,
+    first_ids: config::FirstIds,
     wall: Arc<dyn TimeProvider>,
     credentials: Mutex<Arc<tls::Credentials>>,
     refusals: refusal::Refusals<R::Instant>,
@@ -249,6 +250,7 @@ impl<R: AsyncRuntime> QuicEndpoint<R> {
     ) -> Result<Self, QuicError> {
         let credentials = tls::Credentials::new(certs, &ground.wall, 0)?;
         let config = config::endpoint(certs, &ground.seed);
+        let first_ids = config::first_ids(&ground.seed);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, None, ground.socket, ground.runtime);
         let endpoint = endpoint.map_err(|error| QuicError::Socket {
@@ -259,6 +261,7 @@ impl<R: AsyncRuntime> QuicEndpoint<R> {
             endpoint,
             options,
             identity: certs.identity.clone(),
+            first_ids,
             wall: ground.wall,
             credentials: Mutex::new(Arc::new(credentials)),
             refusals: refusal::Refusals::new(),

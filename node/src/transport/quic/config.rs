@@ -11,7 +11,7 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::{
     ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, ServerConfig,
-    TransportConfig, VarInt,
+    TransportConfig, ValidationTokenConfig, VarInt,
 };
 use ring::hmac;
 
@@ -20,7 +20,11 @@ use super::{QuicOptions, Seed, SegmentationOffload};
 use crate::certs::NodeCerts;
 
 const CONNECTION_ID_BYTES: usize = 8;
+const FIRST_ID_BYTES: usize = 20;
 const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Draws the id that the first packets of a connection go to.
+pub(super) type FirstIds = Arc<dyn Fn() -> ConnectionId + Send + Sync>;
 
 /// The endpoint's settings.
 pub(super) fn endpoint(certs: &NodeCerts, seed: &Seed) -> EndpointConfig {
@@ -40,6 +44,19 @@ pub(super) fn endpoint(certs: &NodeCerts, seed: &Seed) -> EndpointConfig {
         })
     });
     config
+}
+
+/// The connection ids that a connection's first packets go to: drawn from the seed as all else, of quinn's own length.
+pub(super) fn first_ids(seed: &Seed) -> FirstIds {
+    let seed_key = hmac::Key::new(hmac::HMAC_SHA256, &seed.0);
+    let key = hmac::sign(&seed_key, b"stellara peer first ids");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_ref());
+    let made = AtomicU64::new(0);
+    Arc::new(move || {
+        let number = made.fetch_add(1, Ordering::Relaxed);
+        let id = hmac::sign(&key, &number.to_be_bytes());
+        ConnectionId::new(&id.as_ref()[..FIRST_ID_BYTES])
+    })
 }
 
 // quinn's own generator drops packets whose connection id it did not make, and after a restart it would not know its
@@ -71,6 +88,11 @@ pub(super) fn server(credentials: &Credentials, options: &QuicOptions) -> Server
     let mut transport = transport(options, options.initial_round_trip);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(options.streams_max));
     config.transport_config(Arc::new(transport));
+    // A token of an earlier connection would save a round trip only to a peer that sends much before it is known, and
+    // which tokens are taken is drawn outside the seed.
+    let mut tokens = ValidationTokenConfig::default();
+    tokens.sent(0);
+    config.validation_token_config(tokens);
     config.migration(false);
     config.max_incoming(options.connections_max);
     config
@@ -81,6 +103,7 @@ pub(super) fn client(
     credentials: &Credentials,
     options: &QuicOptions,
     region: &str,
+    first_ids: FirstIds,
 ) -> quinn::ClientConfig {
     let initial = options
         .initial_round_trips
@@ -91,6 +114,7 @@ pub(super) fn client(
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     let mut config = quinn::ClientConfig::new(Arc::clone(&credentials.client) as _);
     config.transport_config(Arc::new(transport));
+    config.initial_dst_cid_provider(first_ids);
     config
 }
 

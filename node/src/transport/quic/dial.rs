@@ -48,7 +48,8 @@ async fn try_dial<R: AsyncRuntime>(
     peer: &Peer,
 ) -> Result<Dialled, LinkError> {
     let address = resolve(shared, &peer.info.peer_address).await?;
-    let config = config::client(credentials, &shared.options, &peer.info.region);
+    let first_ids = Arc::clone(&shared.first_ids);
+    let config = config::client(credentials, &shared.options, &peer.info.region, first_ids);
     let connecting = shared
         .endpoint
         .connect_with(config, address, SERVER_NAME)
