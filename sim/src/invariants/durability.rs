@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use stellara_machine::ids::PaymentId;
+use stellara_raft_store::types::NodeId;
 
 use super::{Breach, Ending, Entry, Invariant, Sight};
 use crate::history::Answer;
@@ -22,24 +23,33 @@ pub struct Durability {
 
 impl Durability {
     fn check(&mut self, sight: &Sight<'_>, index: u64) -> Result<(), Breach> {
-        // Who acknowledged it may be gone at the end of this moment, and the entry may have left the log.
-        let term = sight.term_at(index);
-        let entry = Entry { term, index };
         self.compared += 1;
-        let lacking = match sight.foremost() {
-            Some((_, running)) if !running.voters.is_empty() => sight.uncommitted(running, entry),
-            // Nobody runs, or nobody knows who votes: all do.
-            Some(_) | None => {
-                let all: Vec<_> = sight.nodes.keys().copied().collect();
-                let missing = sight.missing(&all, entry);
-                (missing > 0).then_some((missing, all))
+        // Who acknowledged it may be gone at the end of this moment, and the entry may have left the log.
+        let mut lacking = None;
+        for term in sight.terms_at(index) {
+            match lacks(sight, Entry { term, index }) {
+                None => return Ok(()),
+                Some(lacks) => lacking = lacking.or(Some(lacks)),
             }
-        };
+        }
         match lacking {
             None => Ok(()),
             Some((missing, voters)) => Err(Breach::of_all(format!(
                 "a payment of entry {index} is acknowledged; {missing} more of {voters:?} must keep it"
             ))),
+        }
+    }
+}
+
+/// How many more of which voters must keep an entry.
+fn lacks(sight: &Sight<'_>, entry: Entry) -> Option<(usize, Vec<NodeId>)> {
+    match sight.foremost() {
+        Some((_, running)) if !running.voters.is_empty() => sight.uncommitted(running, entry),
+        // Nobody runs, or nobody knows who votes: all do.
+        Some(_) | None => {
+            let all: Vec<_> = sight.nodes.keys().copied().collect();
+            let missing = sight.missing(&all, entry);
+            (missing > 0).then_some((missing, all))
         }
     }
 }
@@ -79,7 +89,7 @@ impl Invariant for Durability {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::check;
+    use super::super::stage::{Stage, check};
     use super::*;
 
     #[test]
@@ -95,5 +105,28 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn who_has_not_applied_an_entry_does_not_tell_its_term() {
+        use stellara_raft_store::engine::Space;
+
+        let mut stage = Stage::of_run(5);
+        let index = entry_of(stage.first().1);
+        let terms = |stage: &Stage| stage.sight(&[]).terms_at(index);
+        let applied = terms(&stage);
+        assert!(matches!(applied.as_slice(), [Some(_)]), "{applied:?}");
+        let first = index.to_be_bytes();
+        stage.rewrite(2, |folder, space, key, value| {
+            let log = folder == "log" && space == Space::Entries;
+            (!log || key < first.as_slice()).then(|| value.to_vec())
+        });
+        for node_id in 1..=3 {
+            let applied = &mut stage.running(node_id).vitals.applied;
+            applied.as_mut().unwrap().index = index - 1;
+        }
+        // Nobody who runs has applied it: what any log holds at its place may be it.
+        assert_eq!(terms(&stage), [None, applied[0]]);
+        assert_eq!(stage.look(&mut Durability::default()), Ok(()));
     }
 }

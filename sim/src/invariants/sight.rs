@@ -1,6 +1,6 @@
 //! What is seen of a run in one moment: each node and its disk, what clients did, the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stellara_ledger::Network;
 use stellara_machine::ids::Index;
@@ -202,20 +202,38 @@ impl<'a> Sight<'a> {
         (!older || !earlier()).then_some(found)
     }
 
-    /// The term in which an entry was written, as the foremost node's log has it.
+    /// The terms in which an entry may have been written: as the log of the foremost node has it, if that has applied the
+    /// entry. Otherwise whoever applied it is gone, and what the logs hold at its place may be a tail that was never
+    /// committed: each of them may be it. `None`: in any, the entry has left the log.
     #[must_use]
-    pub fn term_at(&self, index: u64) -> Option<u64> {
-        let (node_id, _) = self.foremost()?;
-        let key = inspect::entry_key(index);
-        let disk = &self.nodes.get(&node_id)?.disk;
-        let found = disk.stored_row(inspect::FOLDER, Space::Entries, &key, |value| {
-            inspect::entry_position(&key, value).ok()
+    pub fn terms_at(&self, index: u64) -> Vec<Option<u64>> {
+        let foremost = self.foremost();
+        let applied = foremost.filter(|(_, running)| {
+            let applied = running.vitals.applied;
+            applied.is_some_and(|applied| applied.index >= index)
         });
-        position_term(found?)
+        if let Some((node_id, _)) = applied {
+            let seen = self.nodes.get(&node_id);
+            return vec![seen.and_then(|seen| seen.term_at(index))];
+        }
+        let each = self.nodes.values().map(|seen| seen.term_at(index));
+        let terms: BTreeSet<_> = each.collect();
+        terms.into_iter().collect()
     }
 }
 
 impl Seen {
+    /// The term of an entry in this log, as its node reads it; `None` when it is not there.
+    fn term_at(&self, index: u64) -> Option<u64> {
+        let key = inspect::entry_key(index);
+        let found = self
+            .disk
+            .stored_row(inspect::FOLDER, Space::Entries, &key, |value| {
+                inspect::entry_position(&key, value).ok()
+            });
+        position_term(found?)
+    }
+
     /// Whether an entry is on this disk even if the power is lost now: in the log, or in a snapshot. A disk that was
     /// lost kept what it had; a record that rotted was kept.
     #[must_use]

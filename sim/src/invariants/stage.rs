@@ -149,7 +149,7 @@ impl Stage {
         invariant.look(&self.sight(&changed))
     }
 
-    fn sight<'a>(&'a self, changed: &'a [NodeId]) -> Sight<'a> {
+    pub fn sight<'a>(&'a self, changed: &'a [NodeId]) -> Sight<'a> {
         Sight {
             at: self.at,
             nodes: &self.nodes,
