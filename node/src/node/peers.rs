@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use stellara_proto::v1::peer;
 use stellara_proto::v1::peer::error::Kind;
+use stellara_raft_store::engine::EngineError;
 
 use super::{Inner, Node, Ports};
 use crate::gateway::Failure;
@@ -60,6 +61,12 @@ impl<P: Ports> ClusterService for PeerDoor<P> {
                 index: 0,
                 error: Some(error_of(&failure)),
             },
+        }
+    }
+
+    async fn disk_failed(&self, error: &EngineError) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.end_broken(error).await;
         }
     }
 

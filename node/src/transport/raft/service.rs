@@ -30,7 +30,7 @@ use super::heartbeat::{BeatView, Heart};
 use super::kind::{CallKind, decode};
 use super::lease::{Asker, Stance, stance, withdraw_lease};
 use super::memory::Memory;
-use super::receive::{Incoming, next};
+use super::receive::{Incoming, ReceiveError, next};
 use crate::ports::peer_link::{
     FrameRx, FrameTx, Peer, PeerIdentity, PeerLink, PeerService, ServiceError, StreamClass,
 };
@@ -63,6 +63,9 @@ pub trait ClusterService: Send + Sync + 'static {
         from: &PeerIdentity,
         request: wire::MemberChangeRequest,
     ) -> impl Future<Output = wire::MemberChangeResponse> + Send;
+
+    /// A write or a sync of this node's disk failed outside of Raft's own: the node must stop.
+    fn disk_failed(&self, error: &EngineError) -> impl Future<Output = ()> + Send;
 }
 
 /// How long a stream that cannot be served yet is held, so that its sender does not open one after the other.
@@ -343,11 +346,20 @@ where
         if own_vote > vote {
             return Ok(own_vote);
         }
-        let received = self
+        let received = match self
             .incoming
             .receive::<R>(files, rx, self.snapshot_idle)
             .await
-            .map_err(|error| error.to_string())?;
+        {
+            Ok(received) => received,
+            Err(error) => {
+                // What failed is not tried again on this disk; a full one is for the gate to see.
+                if let ReceiveError::Disk(failed @ EngineError::WriteFailed { .. }) = &error {
+                    self.cluster.disk_failed(failed).await;
+                }
+                return Err(error.to_string());
+            }
+        };
         tracing::info!(%from, folder = %received.snapshot.folder, "snapshot received and verified");
         let snapshot = openraft::Snapshot {
             meta,

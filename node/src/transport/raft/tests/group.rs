@@ -9,6 +9,7 @@ use openraft::{Raft, ReadPolicy};
 use openraft_rt_tokio::TokioRuntime;
 use stellara_machine::units::UnixMs;
 use stellara_proto::v1::peer;
+use stellara_raft_store::engine::EngineError;
 use stellara_raft_store::types::{EncodedEntry, NodeInfo, Types};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -64,6 +65,10 @@ impl ClusterService for Mirror {
             }),
             ..peer::StandingResponse::default()
         }
+    }
+
+    async fn disk_failed(&self, error: &EngineError) {
+        panic!("no disk fails here: {error}");
     }
 
     async fn change_members(
