@@ -1,5 +1,6 @@
 //! The memberships that were committed are one line, the same on all nodes; each shares a whole set of voters with the
-//! one before (joint consensus, Raft thesis section 4.3), and a leader has one that is not committed at most.
+//! one before (joint consensus, Raft thesis section 4.3), and a leader has one at most that nobody knows to be
+//! committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,9 @@ pub struct OneLine {
     logs: BTreeMap<NodeId, Log>,
     /// The line: each with the node that was first seen to have it.
     line: BTreeMap<u64, (Written, NodeId)>,
+    /// The last entry that any node was seen to know to be committed: a new leader learns late what its predecessor
+    /// committed.
+    committed: Option<u64>,
     compared: u64,
 }
 
@@ -110,7 +114,9 @@ impl Invariant for OneLine {
             let log = self.logs.entry(node_id).or_default();
             log.follow(seen, running);
             let committed = running.vitals.committed.map(|at| at.index);
-            let under_way = log.written.keys().filter(|at| Some(**at) > committed);
+            self.committed = self.committed.max(committed);
+            let known = self.committed;
+            let under_way = log.written.keys().filter(|at| Some(**at) > known);
             let under_way: Vec<u64> = under_way.copied().collect();
             if running.vitals.role == Role::Leader && under_way.len() > 1 {
                 let detail = format!(
